@@ -1,0 +1,138 @@
+"""The exception tree of Strop: a leaf that imports nothing of ours and that every stage may import.
+
+StropError
+├── UsageError            2   an option or argument that cannot be right
+├── ConfigError           2   strop.toml or the environment holds something unknown or impossible
+├── NothingToDo          10   the work asked for is already done
+├── NotEnoughData        11   too few ratings, or of one kind only
+├── Missing              30   a package, a model or a program is not there; the hint says how to get it
+├── Locked               40   another run holds the lock
+├── FeedbackError         1
+│   ├── BadRecord         2   a row that cannot be stored or read; names its line
+│   ├── UnknownInteraction 2  a reaction to an answer that the ledger does not hold
+│   └── LedgerError       1   the database cannot be opened or is newer than this Strop
+├── TrainerError          1
+│   ├── BadTrainingFile   2   a training file: names line, column and what was expected
+│   ├── UnknownModel     30   a model name that resolves to nothing here
+│   └── TrainingFailed    1   the training run itself ended badly
+├── EvaluationError       1
+│   └── BadSuite          2   a suite file that cannot be read
+└── DeployError           1
+    ├── CannotMerge       1   an adapter that cannot be merged exactly in GGUF space
+    ├── BadGguf           1   a GGUF file that is damaged or not what it says
+    ├── NotCertified      1   the build does not answer as the adapter does
+    ├── TargetError       1   llama-server or Ollama refused or failed
+    ├── TargetDown       30   no server answers there
+    ├── TargetTooOld     30   a server with a known vulnerability or without what we need
+    └── UnknownVersion    2   a version that is not in this home
+
+Every error carries what happened (`str(error)`), the next command to run (`hint`), a stable `code` for `--json`,
+and the exit code of the command line.
+"""
+
+
+class StropError(Exception):
+    """The base of all errors that are meant for the person at the keyboard: printed without a traceback."""
+
+    code = "failed"
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(StropError):
+    code, exit_code = "usage", 2
+
+
+class ConfigError(StropError):
+    code, exit_code = "config", 2
+
+
+class NothingToDo(StropError):
+    code, exit_code = "nothing_to_do", 10
+
+
+class NotEnoughData(StropError):
+    code, exit_code = "not_enough_data", 11
+
+
+class Missing(StropError):
+    code, exit_code = "missing", 30
+
+
+class Locked(StropError):
+    code, exit_code = "locked", 40
+
+
+class FeedbackError(StropError):
+    code = "feedback"
+
+
+class BadRecord(FeedbackError):
+    code, exit_code = "bad_record", 2
+
+
+class UnknownInteraction(FeedbackError):
+    code, exit_code = "unknown_interaction", 2
+
+
+class LedgerError(FeedbackError):
+    code = "ledger"
+
+
+class TrainerError(StropError):
+    code = "trainer"
+
+
+class BadTrainingFile(TrainerError):
+    code, exit_code = "bad_training_file", 2
+
+
+class UnknownModel(TrainerError):
+    code, exit_code = "unknown_model", 30
+
+
+class TrainingFailed(TrainerError):
+    code = "training_failed"
+
+
+class EvaluationError(StropError):
+    code = "evaluation"
+
+
+class BadSuite(EvaluationError):
+    code, exit_code = "bad_suite", 2
+
+
+class DeployError(StropError):
+    code = "deploy"
+
+
+class CannotMerge(DeployError):
+    code = "cannot_merge"
+
+
+class BadGguf(DeployError):
+    code = "bad_gguf"
+
+
+class NotCertified(DeployError):
+    code = "not_certified"
+
+
+class TargetError(DeployError):
+    code = "target"
+
+
+class TargetDown(DeployError):
+    code, exit_code = "target_down", 30
+
+
+class TargetTooOld(DeployError):
+    code, exit_code = "target_too_old", 30
+
+
+class UnknownVersion(DeployError):
+    code, exit_code = "unknown_version", 2

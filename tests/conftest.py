@@ -1,0 +1,51 @@
+"""Fixtures shared by all tests."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+def _sibling(name: str) -> ModuleType:
+    # In importlib mode the tests are no package and their folder is not on the path.
+    path = Path(__file__).parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"strop_tests_{name.replace('/', '_')}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> ModuleType:
+    """The module tests/tiny_model.py: makes tiny bases of several families."""
+    return _sibling("tiny_model")
+
+
+@pytest.fixture(scope="session")
+def llama_server() -> ModuleType:
+    """The module tests/llama_server.py: runs llama-server on a GGUF in a child process."""
+    return _sibling("llama_server")
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tiny_model: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny random Llama: config.json, model.safetensors, tokenizer.json. Do not write to it."""
+    return tiny_model.make_base(tmp_path_factory.mktemp("tiny-base"))
+
+
+@pytest.fixture(scope="session")
+def fakes() -> ModuleType:
+    """The module tests/deploy/fake_ollama.py."""
+    return _sibling("deploy/fake_ollama")
+
+
+@pytest.fixture
+def fake_ollama(fakes: ModuleType) -> Iterator[Any]:
+    """A fake Ollama of its own for each test."""
+    with fakes.running() as server:
+        yield server
