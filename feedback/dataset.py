@@ -1,0 +1,93 @@
+"""A dataset on disk: the rows of one night as JSONL, whole or absent.
+
+The folder holds `sft.jsonl`, `dpo.jsonl` (TRL's column names plus `signals`), `gate.jsonl`, and `manifest.json`,
+which is written last. Equal rows give equal bytes and the same `sha256`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strop.feedback.pairs import GateRow, Row, Rows
+from strop.files import DamagedFolder, canonical_json, sha256_bytes, verify_manifest, whole_folder, write_manifest
+
+KIND = "dataset"
+_FILES = ("sft.jsonl", "dpo.jsonl", "gate.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A whole dataset folder. `sha256` stands for all rows together, `counts` is that of Rows."""
+
+    folder: Path
+    sha256: str
+    counts: dict[str, int]
+    excluded: dict[str, int]
+
+    @property
+    def sft_file(self) -> Path:
+        """{"prompt", "completion", "signals"} a line."""
+        return self.folder / "sft.jsonl"
+
+    @property
+    def dpo_file(self) -> Path:
+        """{"prompt", "chosen", "rejected", "signals"} a line."""
+        return self.folder / "dpo.jsonl"
+
+    @property
+    def gate_file(self) -> Path:
+        """A GateRow a line; nothing that trains may read it."""
+        return self.folder / "gate.jsonl"
+
+    def sft(self) -> tuple[Row, ...]:
+        """The SFT rows."""
+        return tuple(_read(self.sft_file))
+
+    def dpo(self) -> tuple[Row, ...]:
+        """The DPO rows."""
+        return tuple(_read(self.dpo_file))
+
+    def gate(self) -> tuple[GateRow, ...]:
+        """The gate's rows."""
+        return tuple(_gate_row(row) for row in _read(self.gate_file))
+
+
+def write(rows: Rows, folder: Path) -> Dataset:
+    """Write `rows` to `folder` in one step, replacing what is there; readable by this user alone."""
+    with whole_folder(folder) as temporary:
+        (temporary / "sft.jsonl").write_bytes(_lines(rows.sft))
+        (temporary / "dpo.jsonl").write_bytes(_lines(rows.dpo))
+        (temporary / "gate.jsonl").write_bytes(_lines(row.as_dict() for row in rows.gate))
+        hashes = {name: sha256_bytes((temporary / name).read_bytes()) for name in _FILES}
+        sha256 = sha256_bytes(canonical_json(hashes).encode())
+        facts = {"kind": KIND, "sha256": sha256, "counts": rows.counts, "excluded": rows.excluded}
+        write_manifest(temporary, facts)
+    return Dataset(folder, sha256, rows.counts, dict(rows.excluded))
+
+
+def read(folder: Path) -> Dataset:
+    """The dataset in `folder`. Raises DamagedFolder where it is not whole, was changed, or is something else."""
+    manifest = verify_manifest(folder)
+    files = manifest.get("files", {})
+    if manifest.get("kind") != KIND or set(files) != set(_FILES):
+        raise DamagedFolder(f"{folder} is not a dataset", hint="strop night writes one")
+    sha256 = sha256_bytes(canonical_json({name: files[name]["sha256"] for name in _FILES}).encode())
+    if manifest.get("sha256") != sha256:
+        raise DamagedFolder(f"{folder}: the manifest's sha256 is not that of its files", hint="strop night writes one")
+    return Dataset(folder, sha256, dict(manifest["counts"]), dict(manifest["excluded"]))
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    return "".join(canonical_json(row) + "\n" for row in rows).encode()
+
+
+def _read(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _gate_row(row: Row) -> GateRow:
+    return GateRow(**{**row, "messages": tuple(row["messages"]), "signals": tuple(row["signals"])})

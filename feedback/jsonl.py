@@ -1,0 +1,231 @@
+"""Feedback as JSONL: one interaction with its reactions a line, in and out.
+
+Read: what `export_file` writes, and the short forms that people have at hand:
+
+    {"prompt": "...", "answer": "...", "rating": "up", "correction": "...", "note": "...", "session": "..."}
+    {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "rating": 4}
+
+Covered: a file is stored whole or not at all, and reading it again stores nothing new.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from strop.errors import BadRecord, UsageError
+from strop.feedback.collector import as_messages, part_key
+from strop.feedback.ledger import Ledger
+from strop.feedback.records import Interaction, Kind, Signal, conversation, now
+from strop.feedback.signals import CORRECTION_VALUE, parse_rating, trust_of
+from strop.files import canonical_json, sha256_bytes, write_bytes
+
+# An 8 MiB record whose every character is escaped is six times as long.
+LIMIT_LINE_BYTES = 64 << 20
+
+_INTERACTION_KEYS = ("model", "version", "domain", "channel", "user", "session", "turn", "tool_calls")
+_REACTION_KEYS = ("rating", "correction", "note", "source", "source_key", "trust")
+_KEYS = ("id", "prompt", "system", "messages", "answer", "time", "signals", *_INTERACTION_KEYS, *_REACTION_KEYS)
+_SIGNAL_KEYS = ("id", "kind", "value", "text", "user", "source", "source_key", "trust", "time")
+
+
+class Imported(NamedTuple):
+    """Lines that brought something new, and lines that the ledger held already."""
+
+    added: int
+    known: int
+
+
+def import_file(
+    ledger: Ledger, path: Path | str, *, source: str = "import", owners: Iterable[str] = ("owner",)
+) -> Imported:
+    """Store every line of a JSONL file (UTF-8), all of them or none.
+
+    `source` names the origin of reactions that do not name one themselves. Raises BadRecord naming the line and the
+    field, UsageError where the file cannot be read.
+    """
+    added = known = 0
+    owners = frozenset(owners)
+    with ledger.transaction():
+        for number, line in _lines(Path(path)):
+            try:
+                if _store(ledger, _object(line), source, owners):
+                    added += 1
+                else:
+                    known += 1
+            except BadRecord as error:
+                hint = error.hint or "mend the line and import the file again"
+                raise BadRecord(f"line {number}: {error} (nothing of the file was stored)", hint=hint) from error
+    return Imported(added, known)
+
+
+def export_lines(ledger: Ledger) -> Iterator[str]:
+    """The whole ledger as JSON lines, without line ends."""
+    return (canonical_json(record) for record in ledger.export())
+
+
+def export_file(ledger: Ledger, path: Path | str) -> int:
+    """Write the whole ledger to `path` in one step, mode 0600; returns how many interactions."""
+    lines = [line + "\n" for line in export_lines(ledger)]
+    write_bytes(Path(path), "".join(lines).encode())
+    return len(lines)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The file's lines that are not blank, numbered from 1."""
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(LIMIT_LINE_BYTES + 1):
+                number += 1
+                if len(line) > LIMIT_LINE_BYTES:
+                    raise BadRecord(f"line {number}: longer than {LIMIT_LINE_BYTES >> 20} MiB", hint="is it JSONL?")
+                if number == 1:
+                    line = line.removeprefix(b"\xef\xbb\xbf")
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint="check the path") from error
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line.decode(), object_pairs_hook=_no_twice, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise BadRecord(f"byte {error.start + 1} is not UTF-8", hint="save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise BadRecord(f"not JSON at column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadRecord(f"not JSON that can be stored: {error}") from None
+    if not isinstance(record, dict):
+        raise BadRecord(f"an object is needed, not {type(record).__name__}")
+    return record
+
+
+def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
+        raise BadRecord(f"{twice}: it stands there twice")
+    return record
+
+
+def _no_constant(name: str) -> float:
+    raise BadRecord(f"{name} is not a number in JSON")
+
+
+def _store(ledger: Ledger, record: dict[str, Any], source: str, owners: frozenset[str]) -> bool:
+    """Store one line's interaction and reactions; says whether anything of it is new."""
+    _only(record, _KEYS)
+    interaction = _interaction(record)
+    if record.get("id") not in (None, interaction.id):
+        raise BadRecord(
+            "id: it does not match the line's content", hint="the line was changed after the export; remove its id"
+        )
+    new = ledger.put_interaction(interaction)[1]
+    for signal in (*_exported(record, interaction.id), *_reactions(record, interaction, source, owners)):
+        new |= ledger.put_signal(signal)[1]
+    return new
+
+
+def _only(record: dict[str, Any], known: tuple[str, ...]) -> None:
+    for key in record:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise BadRecord(f"{key[:80]}: unknown field", hint=f"did you mean {near[0]}?" if near else "remove it")
+
+
+def _interaction(record: dict[str, Any]) -> Interaction:
+    messages, answer, prompt = record.get("messages"), record.get("answer"), record.get("prompt")
+    if (messages is None) == (prompt is None):
+        raise BadRecord("prompt: either prompt or messages is needed, not both")
+    if messages is None:
+        asked = conversation(*(_text(record, name) for name in ("prompt", "system")))
+    elif not isinstance(messages, list) or "system" in record:
+        raise BadRecord("messages: a list is needed, with the system prompt as its first message")
+    else:
+        asked = as_messages(messages)
+        if answer is None and asked and asked[-1].role == "assistant":
+            answer, asked = asked[-1].content, asked[:-1]
+    if answer is None:
+        raise BadRecord("answer: it is missing", hint="give answer, or end messages with the assistant's")
+    fields = {name: record[name] for name in _INTERACTION_KEYS if record.get(name) is not None}
+    return Interaction(asked, answer, time=_time(record), **fields)
+
+
+def _text(record: dict[str, Any], name: str) -> str:
+    text = record.get(name, "")
+    if not isinstance(text, str):
+        raise BadRecord(f"{name}: a text is needed, not {type(text).__name__}")
+    return text
+
+
+def _time(record: dict[str, Any]) -> datetime:
+    text = record.get("time")
+    if text is None:
+        return now()
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise BadRecord(f"time: {text!r} is not ISO 8601", hint="like 2026-01-31T09:30:00+00:00") from None
+
+
+def _exported(record: dict[str, Any], interaction_id: str) -> Iterator[Signal]:
+    """The reactions of a line that `export_file` wrote."""
+    signals = record.get("signals", [])
+    if not isinstance(signals, list) or not all(isinstance(signal, dict) for signal in signals):
+        raise BadRecord("signals: a list of objects is needed")
+    for number, values in enumerate(signals, start=1):
+        try:
+            _only(values, _SIGNAL_KEYS)
+            if "kind" not in values or "value" not in values:
+                raise BadRecord("kind, value: both are needed")
+            given = {key: value for key, value in values.items() if key not in ("id", "time")}
+            signal = Signal(interaction_id=interaction_id, time=_time(values), **given)
+            if values.get("id") not in (None, signal.id):
+                raise BadRecord("id: it does not match the reaction", hint="remove the id of what you changed")
+        except BadRecord as error:
+            raise BadRecord(f"signals: number {number}: {error}", hint=error.hint) from error
+        yield signal
+
+
+def _reactions(record: dict[str, Any], interaction: Interaction, source: str, owners: frozenset[str]) -> list[Signal]:
+    """The reactions of a line in the short form: the rating first, so that a correction beside it has the last word."""
+    parts: list[tuple[str, Kind, float, str | None]] = []
+    rating, correction, note = (record.get(name) for name in ("rating", "correction", "note"))
+    if rating is not None:
+        parts.append(("", *parse_rating(rating), note))
+    if correction is not None:
+        parts.append(("correction", "correction", CORRECTION_VALUE, correction))
+    if note is not None and rating is None:
+        parts.append(("note", "note", 0.0, note))
+    origin = record.get("source") or source
+    key = record.get("source_key") or ""
+    if not isinstance(key, str):
+        raise BadRecord(f"source_key: a text is needed, not {type(key).__name__}")
+    trust = record.get("trust") or trust_of(interaction.user, owners)
+    signals = []
+    for part, kind, value, text in parts:
+        whose = part_key(key, part) if part else key
+        signal = Signal(interaction.id, kind, value, text, interaction.user, origin, whose, trust, interaction.time)
+        signals.append(signal if key else _keyed(signal))
+    return signals
+
+
+def _keyed(signal: Signal) -> Signal:
+    """A reaction without a key gets one from its content, so that the same line again is the same reaction."""
+    content = [signal.interaction_id, signal.kind, signal.value, signal.text, signal.user, signal.trust]
+    key = "line:" + sha256_bytes(canonical_json(content).encode())
+    return Signal(
+        signal.interaction_id,
+        signal.kind,
+        signal.value,
+        signal.text,
+        signal.user,
+        signal.source,
+        key,
+        signal.trust,
+        signal.time,
+    )
