@@ -1,0 +1,92 @@
+"""What to train with on this machine and on these rows, each choice with its reason."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Literal
+
+from strop.trainer.recipe import Precision, Recipe, Stage, for_methods
+from strop.trainer.settings import TrainerSettings
+
+# With fewer pairs than this a preference pass is mostly noise; the corrections are learned by SFT alone.
+MIN_PAIRS = 16
+_TRIAL_S = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One decision: what was chosen and why, as a sentence with its figure."""
+
+    name: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A recipe and the reasons for it."""
+
+    recipe: Recipe
+    choices: tuple[Choice, ...]
+
+
+def make(counts: Mapping[str, int], settings: TrainerSettings, *, seed: int) -> Plan:
+    """The plan for rows counted by kind (`{"sft": 44, "dpo": 40}`) on this machine."""
+    methods, why = choose_methods(counts, settings.method)
+    precision, reason = choose_precision(settings.precision)
+    recipe = for_methods(methods, settings, precision, seed)
+    return Plan(recipe, (Choice("method", "+".join(methods), why), Choice("precision", precision, reason)))
+
+
+def choose_methods(counts: Mapping[str, int], asked: Literal["auto", "sft", "dpo"]) -> tuple[tuple[Stage, ...], str]:
+    """The stages in order, with the reason."""
+    sft, dpo = counts.get("sft", 0), counts.get("dpo", 0)
+    if asked == "sft" or (asked == "auto" and dpo < MIN_PAIRS and sft):
+        few = f"; {dpo} pairs are fewer than the {MIN_PAIRS} that a preference pass needs" if asked == "auto" else ""
+        return ("sft",), f"{sft} answers to learn{few}"
+    if asked == "dpo" or not sft:
+        return ("dpo",), f"{dpo} pairs and no answers to learn by themselves" if not sft else f"{dpo} pairs, as asked"
+    return ("sft", "dpo"), f"{sft} answers to learn, then {dpo} pairs against what was rejected"
+
+
+def choose_precision(asked: Literal["auto", "bf16", "fp32"]) -> tuple[Precision, str]:
+    """bfloat16 where it is faster here, measured for under a second, else float32; with the reason."""
+    if asked != "auto":
+        return asked, "as set"
+    import torch
+
+    if torch.cuda.is_available():
+        if torch.cuda.is_bf16_supported():
+            return "bf16", f"{torch.cuda.get_device_name()} computes in bfloat16"
+        return "fp32", f"{torch.cuda.get_device_name()} has no bfloat16"
+    slow, fast = (_products_per_s(dtype) for dtype in (torch.float32, torch.bfloat16))
+    ratio = fast / slow
+    figure = f"a trial of {2 * _TRIAL_S:.1f} s: bfloat16 runs {ratio:.1f} times as fast as float32"
+    return ("bf16" if ratio > 1.1 else "fp32"), figure
+
+
+def _products_per_s(dtype: Any) -> float:
+    """How many products of a layer's size this machine does in a second, the best of several short runs."""
+    import torch
+
+    left = torch.ones(256, 576, dtype=dtype)
+    right = torch.ones(576, 1536, dtype=dtype)
+    torch.mm(left, right)
+    best, end = 0.0, perf_counter() + _TRIAL_S
+    while perf_counter() < end:
+        start = perf_counter()
+        for _ in range(8):
+            torch.mm(left, right)
+        best = max(best, 8 / (perf_counter() - start))
+    return best
+
+
+def set_threads(count: Callable[[], int | None] = os.cpu_count) -> int:
+    """Use one thread a physical core (more only fight); returns how many."""
+    import psutil
+    import torch
+
+    threads = psutil.cpu_count(logical=False) or count() or 1
+    torch.set_num_threads(threads)
+    return threads

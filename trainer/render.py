@@ -1,0 +1,105 @@
+"""Rows to token ids: what the model sees in training is what the server will send it, to the token.
+
+Covered: the model's own chat template renders prompts and answers; the end-of-turn token is inside the loss; a text
+that holds a control token of the tokenizer is refused, because the tokenizer would make it a real one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from strop.errors import BadTrainingFile, TrainerError
+
+Messages = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sequence: `prompt_ids` are context only, `completion_ids` (with the end of turn) are learned."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Length in tokens."""
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class PairExample:
+    """One preference: the same prompt, a chosen and a rejected completion."""
+
+    prompt_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...]
+    rejected_ids: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that a pass over the pair reads, the prompt counted for both sides."""
+        return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
+
+class Renderer:
+    """Renders conversations with one tokenizer's template. Raises TrainerError where the template is unusable."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        if not tokenizer.chat_template:
+            raise TrainerError(
+                "this model has no chat template", hint="choose an instruct model, or train on `text` rows"
+            )
+        self._tokenizer = tokenizer
+        self._control_texts = _control_texts(tokenizer)
+        self._end_id = int(tokenizer.eos_token_id)
+
+    def control_text(self, text: str) -> str | None:
+        """The first control token spelled out in `text`, or None."""
+        return next((token for token in self._control_texts if token in text), None)
+
+    def prompt(self, messages: Messages) -> tuple[int, ...]:
+        """The ids of a conversation up to where the assistant's answer begins."""
+        self._check(messages)
+        return self._ids(messages, add_generation_prompt=True)
+
+    def example(self, messages: Messages, answer: str) -> Example:
+        """Prompt and answer; the answer ends with the end-of-turn token."""
+        prompt_ids = self.prompt(messages)
+        return Example(prompt_ids, self.completion(messages, prompt_ids, answer))
+
+    def completion(self, messages: Messages, prompt_ids: tuple[int, ...], answer: str) -> tuple[int, ...]:
+        """The ids of `answer` as the template puts it after `prompt_ids`, cut after the end of turn."""
+        closing: dict[str, str] = {"role": "assistant", "content": answer}
+        self._check([closing])
+        whole = self._ids([*messages, closing], add_generation_prompt=False)
+        if whole[: len(prompt_ids)] != prompt_ids:
+            raise TrainerError("the chat template does not continue its own prompt", hint="report this model")
+        rest = whole[len(prompt_ids) :]
+        if self._end_id not in rest:
+            raise TrainerError("the chat template ends an answer without the end-of-turn token", hint="report this")
+        return rest[: rest.index(self._end_id) + 1]
+
+    def _ids(self, messages: Messages, *, add_generation_prompt: bool) -> tuple[int, ...]:
+        text = self._tokenizer.apply_chat_template(
+            [dict(message) for message in messages], tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _check(self, messages: Messages) -> None:
+        for message in messages:
+            found = self.control_text(message["content"])
+            if found:
+                raise BadTrainingFile(
+                    f"a {message['role']} text holds the control token {found!r}, which would become a real one",
+                    hint="remove the row or spell the token differently",
+                )
+
+
+def text_example(tokenizer: Any, text: str) -> Example:
+    """Plain text, learned whole, closed by the end-of-text token."""
+    ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return Example((), (*ids, int(tokenizer.eos_token_id)))
+
+
+def _control_texts(tokenizer: Any) -> tuple[str, ...]:
+    added = [str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return tuple(sorted({*map(str, tokenizer.all_special_tokens), *added}))

@@ -1,0 +1,25 @@
+"""What a person may set about training; `strop.config` composes it under `[trainer]`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainerSettings(BaseModel):
+    """Defaults of a night's training. Learning rates are per optimiser step, lengths are in tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["auto", "sft", "dpo"] = "auto"
+    rank: int = Field(default=16, ge=1, le=256)
+    alpha: int = Field(default=32, ge=1)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    sft_epochs: float = Field(default=6.0, gt=0)
+    sft_learning_rate: float = Field(default=3e-4, gt=0)
+    dpo_epochs: float = Field(default=2.0, gt=0)
+    dpo_learning_rate: float = Field(default=5e-5, gt=0)
+    dpo_beta: float = Field(default=0.1, gt=0)
+    rejected_tokens: int = Field(default=40, ge=1)  # how much of a rejected answer DPO reads: its beginning
+    batch_size: int = Field(default=8, ge=1)
+    max_length: int = Field(default=1024, ge=16)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
