@@ -1,0 +1,174 @@
+"""Deterministic graders for generated answers, and the text similarity that the wanted test rests on.
+
+A grader says 1.0 or 0.0. None may be pleased by an answer that hedges: repeating the question's options, listing many
+numbers or rambling on does not pass, or a long-winded model would look four points better than it is.
+
+    number    {"value": 8, "tolerance": 0}            the last number stated, of at most three, in a short answer
+    exact     {"value": "lisbon" or [..]}             the whole answer, without case and outer punctuation
+    contains  {"value": [any of], "absent": [none]}   whole words, in a short answer
+    regex     {"pattern": "(?i)yes[.!]?"}             the whole stripped answer
+    json      {"keys": ["name", "age"]}               one JSON object with exactly these keys, and nothing else
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from strop.errors import BadSuite
+
+Grader = Mapping[str, Any]
+
+MAX_NUMBERS = 3  # "2 + 7 = 9" states three; more is a list to pick from
+MAX_WORDS = 40  # a grader may set its own "max_words"
+
+_NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?")
+_OUTER = " \t\r\n.,;:!?\"'`*_()[]{}<>“”‘’«»。、！？"
+_HINT = "see the graders in the documentation of strop.evaluation.graders"
+
+
+def grade(grader: Grader, answer: str) -> float:
+    """1.0 where `answer` passes `grader`, else 0.0. Raises BadSuite for a grader that is unknown or incomplete."""
+    check(grader)
+    return 1.0 if _GRADERS[grader["kind"]][0](grader, answer) else 0.0
+
+
+def check(grader: Grader) -> None:
+    """Raises BadSuite, naming what is wrong, for a grader that could not be applied."""
+    kind = grader.get("kind")
+    if kind not in _GRADERS:
+        raise BadSuite(f"unknown grader {kind!r}; known: {', '.join(_GRADERS)}", hint=_HINT)
+    unknown = set(grader) - {"kind"} - _GRADERS[kind][2]
+    if unknown:
+        raise BadSuite(f"grader {kind!r} has unknown keys: {', '.join(sorted(unknown))}", hint=_HINT)
+    fault = _GRADERS[kind][1](grader)
+    if fault:
+        raise BadSuite(f"grader {kind!r}: {fault}", hint=_HINT)
+
+
+def _number(grader: Grader, answer: str) -> bool:
+    stated = [float(text.replace(",", "").replace("−", "-")) for text in _NUMBER.findall(answer)]
+    if not 1 <= len(stated) <= MAX_NUMBERS or _too_long(grader, answer):
+        return False
+    return abs(stated[-1] - float(grader["value"])) <= float(grader.get("tolerance", 0)) + 1e-9
+
+
+def _exact(grader: Grader, answer: str) -> bool:
+    return _bare(answer) in {_bare(value) for value in _texts(grader["value"])}
+
+
+def _contains(grader: Grader, answer: str) -> bool:
+    if _too_long(grader, answer) or any(_has_word(answer, word) for word in _texts(grader.get("absent", []))):
+        return False
+    return any(_has_word(answer, word) for word in _texts(grader["value"]))
+
+
+def _regex(grader: Grader, answer: str) -> bool:
+    return re.fullmatch(grader["pattern"], answer.strip()) is not None
+
+
+def _json(grader: Grader, answer: str) -> bool:
+    fenced = re.fullmatch(r"```(?:json)?\s*\n(.*?)\n?```", answer.strip(), re.DOTALL)
+    try:
+        value = json.loads(fenced[1] if fenced else answer, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        return False
+    # Objects arrive as lists of pairs, so that a key given twice is seen.
+    if not (isinstance(value, list) and value and all(isinstance(pair, tuple) for pair in value)):
+        return False
+    return sorted(key for key, _ in value) == sorted(grader["keys"])
+
+
+def _number_fault(grader: Grader) -> str:
+    if not _is_number(grader.get("value")):
+        return "'value' must be a number"
+    tolerance = grader.get("tolerance", 0)
+    return "" if _is_number(tolerance) and tolerance >= 0 else "'tolerance' must be a number of at least 0"
+
+
+def _texts_fault(grader: Grader) -> str:
+    for name in ("value", "absent"):
+        values = _texts(grader.get(name, [] if name == "absent" else None))
+        if not values and name == "value":
+            return "'value' must be a text or a list of texts"
+        if any(not isinstance(value, str) or not _bare(value) for value in values):
+            return f"'{name}' holds something that is no text or only punctuation"
+    return ""
+
+
+def _regex_fault(grader: Grader) -> str:
+    try:
+        re.compile(grader["pattern"])
+    except (KeyError, TypeError, re.error) as error:
+        return f"'pattern' is no regular expression ({error})"
+    return "an empty answer would pass" if re.fullmatch(grader["pattern"], "") else ""
+
+
+def _json_fault(grader: Grader) -> str:
+    keys = grader.get("keys")
+    good = isinstance(keys, list) and keys and all(isinstance(key, str) for key in keys)
+    return "" if good else "'keys' must be a list of texts"
+
+
+# kind -> (passes, what is wrong with the grader itself, the keys it may have)
+_GRADERS: dict[str, tuple[Callable[[Grader, str], bool], Callable[[Grader], str], set[str]]] = {
+    "number": (_number, _number_fault, {"value", "tolerance", "max_words"}),
+    "exact": (_exact, _texts_fault, {"value"}),
+    "contains": (_contains, _texts_fault, {"value", "absent", "max_words"}),
+    "regex": (_regex, _regex_fault, {"pattern"}),
+    "json": (_json, _json_fault, {"keys"}),
+}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _texts(value: Any) -> Sequence[Any]:
+    if isinstance(value, str):
+        return [value]
+    return value if isinstance(value, list) else []
+
+
+def _bare(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().strip(_OUTER).split())
+
+
+def _has_word(text: str, word: str) -> bool:
+    pattern = r"(?<!\w)" + r"\s+".join(re.escape(part) for part in _bare(word).split()) + r"(?!\w)"
+    return re.search(pattern, unicodedata.normalize("NFKC", text).casefold()) is not None
+
+
+def _too_long(grader: Grader, answer: str) -> bool:
+    return len(answer.split()) > int(grader.get("max_words", MAX_WORDS))
+
+
+_CHRF_ORDER = 6  # character n-grams of one to six, as chrF has them
+
+
+def closeness(answer: str, reference: str) -> float:
+    """How alike two texts are, in [0, 1]: symmetric, deterministic, 1.0 for equal texts.
+
+    chrF with beta 1 (Popovic 2015): the mean over character n-grams of one to six of the F1 of their counts, case and
+    spacing folded. It sees manner as well as words (a rambling answer is not close to a short one, nor the other way
+    round: F1 punishes what is missing and what is surplus alike) and needs no word boundaries, so Korean is read like
+    English. That two short sentences are alike for being short is what the wanted test's specificity is there for.
+    """
+    first, second = _folded(answer), _folded(reference)
+    scores = []
+    for order in range(1, _CHRF_ORDER + 1):
+        ours, theirs = _grams(first, order), _grams(second, order)
+        total = ours.total() + theirs.total()
+        if total:
+            scores.append(2 * (ours & theirs).total() / total)
+    return sum(scores) / len(scores) if scores else 1.0
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _grams(text: str, order: int) -> Counter[str]:
+    return Counter(text[start : start + order] for start in range(len(text) - order + 1))

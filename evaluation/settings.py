@@ -1,0 +1,34 @@
+"""The gate's settings, as strop.toml's [gate] section has them."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from strop.evaluation.gate import Policy
+
+_SHIPPED = Policy()
+
+
+class GateSettings(BaseModel):
+    """What a candidate must prove. Shares and margins are fractions; each name is explained where it is used."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    level: float = Field(_SHIPPED.level, gt=0, le=0.2, description="chance of ever promoting a model no better")
+    min_wanted_clusters: int = Field(_SHIPPED.min_wanted_clusters, ge=6, description="corrections a test needs")
+    closeness_epsilon: float = Field(_SHIPPED.closeness_epsilon, ge=0, lt=1, description="a smaller change is none")
+    specificity_tolerance: float = Field(
+        _SHIPPED.specificity_tolerance, ge=0, le=1, description="nats a token that specificity may fall by"
+    )
+    skill_margin: float = Field(_SHIPPED.skill_margin, gt=0, le=0.2, description="skill that may be lost")
+    min_skill_items: int = Field(_SHIPPED.min_skill_items, ge=30, description="skill items a test needs")
+    min_skill_clusters: int = Field(_SHIPPED.min_skill_clusters, ge=10, description="templates they must come from")
+    min_never_items: int = Field(_SHIPPED.min_never_items, ge=10, description="answers that each veto must see")
+    max_error_share: float = Field(_SHIPPED.max_error_share, ge=0, le=0.05, description="items that may fail")
+    veto_excess: float = Field(_SHIPPED.veto_excess, ge=0, le=0.5, description="bad answers beyond the current model's")
+    veto_alpha: float = Field(_SHIPPED.veto_alpha, gt=0, le=0.2, description="level of that veto")
+    veto_rate: float = Field(_SHIPPED.veto_rate, gt=0, le=1, description="share of bad answers that is too many")
+    veto_rate_alpha: float = Field(_SHIPPED.veto_rate_alpha, gt=0, le=0.2, description="level of that veto")
+    answer_tokens: int = Field(160, ge=16, le=4096, description="longest answer to a held-out prompt, in tokens")
+
+    def policy(self) -> Policy:
+        """What `decide` takes."""
+        return Policy(**self.model_dump(exclude={"answer_tokens"}))

@@ -1,0 +1,230 @@
+"""What promotes, what keeps, and everything that must never promote."""
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+
+from strop.evaluation import ItemResult, Policy, Test, decide
+
+POLICY = Policy()
+
+
+@pytest.fixture
+def night(scripted):
+    """A night's results: 27 to 8 wanted, even skill, no bad answers, unless said otherwise."""
+
+    def make(wanted=None, skill=None, never=None):
+        found = scripted.wanted(27, 8, 3) if wanted is None else wanted
+        found = found + (scripted.skill() if skill is None else skill)
+        return found + (scripted.never() if never is None else never)
+
+    return make
+
+
+def test_a_clear_gain_without_loss_is_promoted_with_its_figures(night):
+    verdict = decide(night(), POLICY)
+    assert verdict.outcome == "promote"
+    assert verdict.reasons[0] == (
+        "27 of 35 held-out corrections on which the two models differ moved closer to what was asked (3 ties), "
+        "p = 0.0009 against the 0.0304 this night may spend."
+    )
+    assert verdict.estimates["wanted"].value == pytest.approx(27 / 35)
+    assert verdict.estimates["wanted"].low < 27 / 35 < verdict.estimates["wanted"].high
+    assert verdict.test == Test(
+        1, verdict.alpha_spent, tuple(sorted(f"w{i}" for i in range(38))), True, verdict.test.p_value
+    )
+    assert verdict.needed is None
+
+
+def test_the_same_results_give_the_same_verdict(night):
+    results = night()
+    assert decide(results, POLICY) == decide(list(results), POLICY)
+
+
+def test_order_of_results_does_not_matter(night):
+    results = night()
+    shuffled = random.Random(5).sample(results, len(results))
+    assert decide(shuffled, POLICY) == decide(results, POLICY)
+
+
+def test_more_wins_than_losses_but_not_enough_is_undecided_and_says_how_many_more(night, scripted):
+    verdict = decide(night(wanted=scripted.wanted(20, 14, 4)), POLICY)
+    assert verdict.outcome == "undecided"
+    assert verdict.needed is not None
+    assert f"about {verdict.needed} more would settle it at this share" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(15, 15), (10, 20), (0, 30)])
+def test_no_more_wins_than_losses_keeps_the_current_model(night, scripted, wins, losses):
+    assert decide(night(wanted=scripted.wanted(wins, losses)), POLICY).outcome == "keep"
+
+
+def test_all_ties_keep_the_current_model(night, scripted):
+    assert decide(night(wanted=scripted.wanted(0, 0, 40)), POLICY).outcome == "keep"
+
+
+def test_too_few_wanted_clusters_make_no_test_and_spend_nothing(night, scripted):
+    verdict = decide(night(wanted=scripted.wanted(19, 0)), POLICY)
+    assert verdict.outcome == "undecided"
+    assert (verdict.test, verdict.alpha_spent, verdict.needed) == (None, 0.0, 1)
+
+
+def test_near_duplicates_count_once(night, scripted):
+    copies = [replace(r, cluster=f"c{i % 6}") for i, r in enumerate(scripted.wanted(60, 0))]
+    verdict = decide(night(wanted=copies), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "Only 6 held-out corrections" in verdict.reasons[0]
+
+
+def test_a_cluster_goes_to_the_majority_of_its_items(night, scripted):
+    mixed = [replace(r, cluster=f"m{i % 25}") for i, r in enumerate(scripted.wanted(25, 25))]
+    assert decide(night(wanted=mixed), POLICY).estimates["wanted"].n == 0
+
+
+def test_each_earlier_test_leaves_less_to_spend(night):
+    history = [Test(n, 0.01, (), False, 0.5) for n in range(1, 8)]
+    first, eighth = decide(night(), POLICY), decide(night(), POLICY, history)
+    assert eighth.alpha_spent == pytest.approx(first.alpha_spent / 64)
+    assert (first.outcome, eighth.outcome) == ("promote", "undecided")
+    assert eighth.test.night == 8
+
+
+def test_a_loss_of_skill_as_large_as_the_margin_keeps(night, scripted):
+    verdict = decide(night(skill=scripted.skill(won=20, lost=80)), POLICY)
+    assert verdict.outcome == "keep"
+    assert "skill was lost" in verdict.reasons[0]
+
+
+def test_a_loss_that_is_not_ruled_out_is_undecided_and_says_how_many_more(night, scripted):
+    verdict = decide(night(skill=scripted.skill(won=75, lost=103, templates=700)), POLICY)
+    assert verdict.outcome == "undecided"
+    assert verdict.estimates["skill"].low <= -POLICY.skill_margin < verdict.estimates["skill"].value
+    assert verdict.needed > 0
+
+
+def test_a_loss_against_the_base_alone_keeps(night, scripted):
+    sunk = [
+        replace(r, base=1.0, candidate=float(i > 60), incumbent=float(i > 60)) for i, r in enumerate(scripted.skill())
+    ]
+    verdict = decide(night(skill=sunk), POLICY)
+    assert verdict.outcome == "keep"
+    assert "the untouched base" in verdict.reasons[0]
+
+
+def test_skill_without_a_base_is_judged_against_the_incumbent(night, scripted):
+    verdict = decide(night(skill=scripted.skill(base=False)), POLICY)
+    assert verdict.outcome == "promote"
+    assert "skill_vs_base" not in verdict.estimates
+
+
+@pytest.mark.parametrize("counts", [{"items": 599}, {"items": 700, "templates": 19}, {"items": 1, "won": 0, "lost": 0}])
+def test_too_few_skill_items_or_templates_never_promote(night, scripted, counts):
+    assert decide(night(skill=scripted.skill(**counts)), POLICY).outcome == "undecided"
+
+
+def test_losses_of_one_template_do_not_pass_as_many_small_ones(night, scripted):
+    spread = scripted.skill(won=60, lost=60)
+    lumped = [replace(r, cluster="one" if r.incumbent > r.candidate else r.cluster) for r in spread]
+    assert decide(night(skill=spread), POLICY).outcome == "promote"
+    assert decide(night(skill=lumped), POLICY).outcome != "promote"
+
+
+@pytest.mark.parametrize(
+    ("bad", "incumbent_bad", "vetoed"),
+    [(0, 0, False), (3, 3, False), (6, 0, True), (30, 0, True), (4, 0, False), (20, 16, False), (0, 30, False)],
+)
+def test_bad_answers_are_vetoed_where_they_are_clearly_more_than_the_incumbents(
+    night, scripted, bad, incumbent_bad, vetoed
+):
+    verdict = decide(night(never=scripted.never(bad, incumbent_bad)), POLICY)
+    assert verdict.outcome == ("keep" if vetoed else "promote")
+    assert verdict.reasons[0].startswith("Veto, endless") is vetoed
+
+
+def test_a_veto_on_few_answers_needs_more_of_them(night, scripted):
+    assert decide(night(never=scripted.never(items=19)), POLICY).outcome == "undecided"
+
+
+def test_what_earlier_nights_learned_may_not_be_lost(night, scripted):
+    lost = [replace(r, kind="learned", suite="learned") for r in scripted.skill(won=0, lost=20, items=60)]
+    even = [replace(r, kind="learned", suite="learned") for r in scripted.skill(won=1, lost=1, items=60)]
+    assert decide(night() + lost, POLICY).outcome == "keep"
+    assert decide(night() + even, POLICY).outcome == "promote"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"source": "mallory", "trust": "known"}, {"source": "mallory"}, {"trust": "anonymous"}]
+)
+def test_one_foreign_source_may_not_decide(night, scripted, fields):
+    verdict = decide(night(wanted=scripted.wanted(4, 4) + scripted.wanted(26, 2, start=8, **fields)), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "may not decide" in verdict.reasons[0]
+
+
+def test_foreign_wishes_that_change_nothing_are_welcome(night, scripted):
+    mixed = scripted.wanted(27, 6) + scripted.wanted(6, 2, start=33, source="ann", trust="known")
+    assert decide(night(wanted=mixed), POLICY).outcome == "promote"
+
+
+def broken(value):
+    """A result in place of the first one, with this score."""
+    return lambda results: [replace(results[0], candidate=value), *results[1:]]
+
+
+NEVER_PROMOTED = {
+    "nothing": lambda results: [],
+    "one item": lambda results: results[:1],
+    "no wanted": lambda results: [r for r in results if r.kind != "wanted"],
+    "no skill": lambda results: [r for r in results if r.kind != "skill"],
+    "no never": lambda results: [r for r in results if r.kind != "never"],
+    "NaN": broken(math.nan),
+    "infinite": broken(math.inf),
+    "minus infinite": broken(-math.inf),
+    "huge": broken(1e308),
+    "no number": broken(None),
+    "text": broken("1"),
+    "NaN incumbent": lambda results: [replace(results[0], incumbent=math.nan), *results[1:]],
+    "NaN base": lambda results: [*results[:100], replace(results[100], base=math.nan), *results[101:]],
+    "base missing once": lambda results: [*results[:100], replace(results[100], base=None), *results[101:]],
+    "skill beyond 1": lambda results: [*results[:100], replace(results[100], candidate=7.0), *results[101:]],
+    "an exception": lambda results: [replace(results[0], error="RuntimeError: boom"), *results[1:]],
+    "a time-out": lambda results: [*results[:-1], replace(results[-1], error="TimeoutError: 60 s")],
+    "an empty error": lambda results: [replace(results[0], error=""), *results[1:]],
+    "an unknown kind": lambda results: [*results, replace(results[0], item="x", kind="vibes")],
+    "an item twice": lambda results: [*results, results[0]],
+    "everything twice": lambda results: results * 2,
+}
+
+
+@pytest.mark.parametrize("damage", NEVER_PROMOTED.values(), ids=NEVER_PROMOTED.keys())
+def test_what_was_not_measured_never_promotes_and_spends_nothing(night, damage):
+    verdict = decide(damage(night()), POLICY)
+    assert verdict.outcome == "undecided"
+    assert verdict.reasons[0]
+    assert verdict.test is None
+
+
+def test_an_error_that_a_policy_tolerates_counts_as_lost(night, scripted):
+    tolerant = Policy(max_error_share=0.01)
+    results = night(wanted=scripted.wanted(27, 8))
+    hurt = [replace(results[0], error="boom", candidate=math.nan), *results[1:]]
+    assert decide(hurt, tolerant).estimates["wanted"].value == pytest.approx(26 / 35)
+
+
+def test_a_policy_of_nan_never_promotes(night):
+    assert decide(night(), replace(POLICY, skill_margin=math.nan)).outcome == "keep"
+    assert decide(night(), replace(POLICY, level=math.nan)).outcome != "promote"
+
+
+def test_a_single_result_of_each_kind_never_promotes():
+    kinds = [ItemResult(kind, "i", "c", kind, 1.0, 0.0) for kind in ("wanted", "skill", "never")]
+    assert decide(kinds, POLICY).outcome == "undecided"
+
+
+def test_reasons_are_sentences_with_the_deciding_one_first(night, scripted):
+    verdict = decide(night(never=scripted.never(30)), POLICY)
+    assert verdict.reasons[0].startswith("Veto")
+    assert all(reason.endswith(".") and any(c.isdigit() for c in reason) for reason in verdict.reasons)
+    assert len(verdict.reasons) == 4

@@ -1,0 +1,120 @@
+"""Graders pass what is right and are pleased by nothing else."""
+
+import pytest
+
+from strop.errors import BadSuite
+from strop.evaluation.graders import closeness, grade
+
+LONG = "Well, that is a good question and there is a lot to be said about it from many sides. " * 3
+
+
+@pytest.mark.parametrize(
+    ("grader", "answer", "passes"),
+    [
+        ({"kind": "number", "value": 8}, "8", 1),
+        ({"kind": "number", "value": 8}, "A spider has 8 legs.", 1),
+        ({"kind": "number", "value": 9}, "2 + 7 = 9", 1),
+        ({"kind": "number", "value": 9}, "2 + 7 = 8", 0),
+        ({"kind": "number", "value": 8}, "It has 6, 7, 8, or 8.", 0),
+        ({"kind": "number", "value": 8}, LONG + "8", 0),
+        ({"kind": "number", "value": 8}, "eight", 0),
+        ({"kind": "number", "value": 1931}, "1,931", 1),
+        ({"kind": "number", "value": -4}, "The answer is −4.", 1),
+        ({"kind": "number", "value": 4}, "7-4", 1),
+        ({"kind": "number", "value": 3.14, "tolerance": 0.01}, "about 3.145", 1),
+        ({"kind": "number", "value": 3.14, "tolerance": 0.01}, "about 3.2", 0),
+        ({"kind": "exact", "value": "Lisbon"}, " **lisbon.** ", 1),
+        ({"kind": "exact", "value": ["glad", "happy"]}, "Happy!", 1),
+        ({"kind": "exact", "value": "lisbon"}, "It is Lisbon.", 0),
+        ({"kind": "exact", "value": "lisbon"}, "Athens, Lisbon or Madrid", 0),
+        ({"kind": "contains", "value": ["pavel"], "absent": ["rosa"]}, "The driver is Pavel Orlov.", 1),
+        ({"kind": "contains", "value": ["pavel"], "absent": ["rosa"]}, "Rosa or Pavel", 0),
+        ({"kind": "contains", "value": ["cat"]}, "a concatenation", 0),
+        ({"kind": "contains", "value": ["new york"]}, "In New\nYork.", 1),
+        ({"kind": "contains", "value": ["pavel"]}, LONG + "Pavel", 0),
+        ({"kind": "regex", "pattern": "(?i)yes[.!]?"}, "\nYes. ", 1),
+        ({"kind": "regex", "pattern": "(?i)yes[.!]?"}, "Yes or no", 0),
+        ({"kind": "json", "keys": ["a", "b"]}, '{"b": 1, "a": [2]}', 1),
+        ({"kind": "json", "keys": ["a", "b"]}, '```json\n{"a": 1, "b": 2}\n```', 1),
+        ({"kind": "json", "keys": ["a", "b"]}, 'Here it is: {"a": 1, "b": 2}', 0),
+        ({"kind": "json", "keys": ["a", "b"]}, '{"a": 1, "b": 2, "c": 3}', 0),
+        ({"kind": "json", "keys": ["a"]}, '{"a": 1, "a": 2}', 0),
+        ({"kind": "json", "keys": ["a"]}, '[["a", 1]]', 0),
+        ({"kind": "json", "keys": ["a"]}, "[" * 100_000, 0),
+        ({"kind": "json", "keys": ["a"]}, "", 0),
+    ],
+)
+def test_grader_passes_what_is_right_and_nothing_else(grader, answer, passes):
+    assert grade(grader, answer) == passes
+
+
+@pytest.mark.parametrize("kind", ["number", "exact", "contains", "regex", "json"])
+def test_an_empty_answer_never_passes(kind):
+    fields = {"regex": {"pattern": "a+"}, "json": {"keys": ["a"]}, "number": {"value": 0}}.get(kind, {"value": "a"})
+    assert grade({"kind": kind, **fields}, "") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("grader", "named"),
+    [
+        ({"kind": "vibes"}, "vibes"),
+        ({}, "None"),
+        ({"kind": "number", "value": "8"}, "value"),
+        ({"kind": "number", "value": float("nan")}, "value"),
+        ({"kind": "number", "value": 8, "tolerance": -1}, "tolerance"),
+        ({"kind": "exact", "value": "..."}, "punctuation"),
+        ({"kind": "contains", "absent": ["x"]}, "value"),
+        ({"kind": "contains", "value": ["x"], "absent": [3]}, "absent"),
+        ({"kind": "regex", "pattern": "("}, "regular expression"),
+        ({"kind": "regex", "pattern": ".*"}, "empty answer"),
+        ({"kind": "json", "keys": []}, "keys"),
+        ({"kind": "exact", "value": "x", "values": []}, "values"),
+    ],
+)
+def test_a_grader_that_cannot_be_right_is_refused_by_name(grader, named):
+    with pytest.raises(BadSuite, match=named) as caught:
+        grade(grader, "anything")
+    assert caught.value.hint
+
+
+SPAIN = "Madrid became the capital of Spain in 1561."
+
+
+def test_closeness_is_symmetric_and_bounded():
+    texts = [
+        SPAIN,
+        "Madrid.",
+        "",
+        "the of it",
+        "It was 1561 when Madrid rose.",
+        "마드리드는 스페인의 수도입니다",
+        "수도는 마드리드",
+    ]
+    for one in texts:
+        assert closeness(one, one) == 1.0
+        for other in texts:
+            assert closeness(one, other) == closeness(other, one)
+            assert 0.0 <= closeness(one, other) <= 1.0
+
+
+def test_closeness_falls_with_what_is_missing_and_with_what_is_surplus():
+    full = closeness("Madrid became Spain's capital in 1561.", SPAIN)
+    assert full > closeness("Madrid.", SPAIN) > 0
+    padded = "Madrid became Spain's capital in 1561. It has parks, museums, football clubs, markets, bars and squares."
+    assert full > closeness(padded, SPAIN) > 0
+
+
+def test_closeness_sees_manner_as_well_as_words():
+    short, rambling = "Cheese melts well on toast.", "Well, there are many things to say about it. " * 6
+    assert closeness(short, SPAIN) > closeness(rambling, SPAIN)
+    assert closeness("Madrid became the capital in 1561.", SPAIN) > 2 * closeness(short, SPAIN)
+
+
+def test_closeness_is_chrf_with_beta_one():
+    # By hand: "abc" and "abd" share a, b (2 of 3 single letters), "ab" (1 of 2 pairs), none of the one triple.
+    assert closeness("abc", "abd") == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+
+
+def test_closeness_reads_korean():
+    assert closeness("스페인의 수도는 마드리드입니다.", "수도는 마드리드예요.") > 0.3
+    assert closeness("스페인의 수도는 마드리드입니다.", "고양이가 잠을 잔다.") < 0.15

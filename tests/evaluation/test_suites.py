@@ -1,0 +1,82 @@
+"""The shipped suite is whole, and a bad line is named."""
+
+import json
+
+import pytest
+
+from strop.errors import BadSuite
+from strop.evaluation import suites
+from strop.evaluation.graders import grade
+
+CHOICE = {"id": "a", "suite": "s", "cluster": "c", "prompt": "Which?", "choices": ["x", "y"], "answer": 1}
+GRADED = {"id": "b", "suite": "s", "cluster": "c", "prompt": "How many?", "grader": {"kind": "number", "value": 8}}
+GRADED = {**GRADED, "max_tokens": 24}
+
+
+def parse(*rows):
+    return suites.parse([row if isinstance(row, str) else json.dumps(row) for row in rows], source="mine.jsonl")
+
+
+def test_shipped_suite_holds_at_least_600_items_from_20_templates():
+    items = suites.load()
+    assert len(items) >= 600
+    assert len({item.cluster for item in items}) >= 20
+    assert len({item.id for item in items}) == len(items)
+
+
+def test_each_shipped_grader_fails_on_its_own_prompt():
+    pleased = [item.id for item in suites.load() if item.grader and grade(item.grader, item.prompt)]
+    assert pleased == []
+
+
+def test_right_answers_are_spread_over_the_places():
+    places = [item.answer for item in suites.load() if len(item.choices) == 3]
+    assert all(0.2 < places.count(place) / len(places) < 0.5 for place in range(3))
+
+
+def test_both_shapes_are_read_and_blank_lines_skipped():
+    choice, graded = parse(CHOICE, "", GRADED)
+    assert (choice.choices, choice.answer) == (("x", "y"), 1)
+    assert (graded.grader["kind"], graded.max_tokens) == ("number", 24)
+    assert graded.conversation == [{"role": "user", "content": "How many?"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ("{not json", "line 2"),
+        ("[" * 100_000, "line 2"),
+        ([1], "object"),
+        ({**CHOICE, "id": "z", "answer": 2}, "answer"),
+        ({**CHOICE, "id": "z", "answer": True}, "answer"),
+        ({**CHOICE, "id": "z", "choices": ["x", "x"]}, "twice"),
+        ({**CHOICE, "id": "z", "choices": ["x"]}, "choices"),
+        ({**CHOICE, "id": "z", "prompt": " "}, "prompt"),
+        ({**CHOICE, "id": "z", "answr": 1}, "answr"),
+        (CHOICE, "already on line 1"),
+        ({**GRADED, "max_tokens": 0}, "max_tokens"),
+        ({**GRADED, "grader": {"kind": "vibes"}}, "vibes"),
+        ({**GRADED, "grader": None}, "grader"),
+        ({**GRADED, "prompt": "Is it 8?"}, "the prompt itself would pass"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_fault(row, named):
+    with pytest.raises(BadSuite, match=named) as caught:
+        parse(CHOICE, row)
+    assert "mine.jsonl, line 2" in str(caught.value)
+    assert caught.value.hint
+
+
+def test_an_empty_or_unknown_suite_is_refused(tmp_path):
+    with pytest.raises(BadSuite, match="no items"):
+        parse("", "  ")
+    with pytest.raises(BadSuite, match="no suite 'nope'"):
+        suites.load("nope")
+    with pytest.raises(BadSuite, match="cannot be read"):
+        suites.load_file(tmp_path / "missing.jsonl")
+
+
+def test_a_suite_of_your_own_loads_from_a_file(tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps(CHOICE) + "\n", encoding="utf-8")
+    assert [item.id for item in suites.load_file(path)] == ["a"]
