@@ -1,0 +1,216 @@
+"""A local Hugging Face folder (safetensors) as a GGUF base: our own conversion of the Llama and Qwen families.
+
+Covered: LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM with a byte-level BPE tokenizer;
+rotary scaling none, linear or llama3. Everything else is refused with its reason: a conversion that is nearly right
+answers nearly as well as the model, and nobody would notice.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from strop.deploy import container, gguf, tensorfile, vocab, weights
+from strop.deploy.container import Field, Planned, field
+from strop.errors import DeployError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ARCHITECTURES = {
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "llama",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+}
+_TYPES = {"F32": 0, "F16": 1}
+_QUANTIZATION_VERSION = 2
+_PIECE_VALUES = 1 << 20
+_LAYER = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
+_QWEN3_LAYER = ("attn_q_norm", "attn_k_norm")
+_QWEN2_BIASES = ("attn_q", "attn_k", "attn_v")
+# Buffers that old checkpoints saved along.
+_IGNORED_ENDS = (".rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
+
+
+def convert(folder: Path, out: Path, dtype: Literal["F16", "F32"] = "F16") -> None:
+    """Write the model in `folder` (config.json, *.safetensors, tokenizer.json) to the GGUF file `out`.
+
+    Matrices become `dtype`, vectors F32. `out` is whole or untouched. Raises DeployError with the reason and a way out.
+    """
+    config = vocab.read_json(folder / "config.json", vocab.HINT)
+    architecture = _architecture(config)
+    fields = [
+        *_general(folder, architecture, dtype),
+        *_hyperparameters(config, architecture),
+        *vocab.fields(folder, int(_need(config, "vocab_size")), config),
+    ]
+    plans = _tensors(folder, config, architecture, dtype)
+    container.write(out, fields, plans)
+
+
+def _architecture(config: dict[str, Any]) -> str:
+    names = config.get("architectures") or ["(none)"]
+    architecture = ARCHITECTURES.get(names[0])
+    if architecture is None:
+        raise DeployError(f"{names[0]} is not converted here, only {', '.join(ARCHITECTURES)}", hint=vocab.HINT)
+    for key, plain in (("hidden_act", "silu"), ("partial_rotary_factor", 1.0), ("quantization_config", None)):
+        if config.get(key, plain) not in (plain, None):
+            raise DeployError(f"{key} is {config[key]!r}, which is not converted here", hint=vocab.HINT)
+    return architecture
+
+
+def _need(config: dict[str, Any], key: str) -> Any:
+    value = config.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        raise DeployError(f"config.json: {key} is {value!r}, a number is needed", hint=vocab.HINT)
+    return value
+
+
+def _general(folder: Path, architecture: str, dtype: str) -> list[Field]:
+    return [
+        field("general.architecture", architecture, "str"),
+        field("general.type", "model", "str"),
+        field("general.name", folder.resolve().name, "str"),
+        field("general.file_type", _TYPES[dtype], "u32"),
+        field("general.quantization_version", _QUANTIZATION_VERSION, "u32"),
+    ]
+
+
+def _hyperparameters(config: dict[str, Any], architecture: str) -> list[Field]:
+    head_dim = _head_dim(config)
+    numbers = {
+        "block_count": _need(config, "num_hidden_layers"),
+        "context_length": _context(config),
+        "embedding_length": _need(config, "hidden_size"),
+        "feed_forward_length": _need(config, "intermediate_size"),
+        "attention.head_count": _need(config, "num_attention_heads"),
+        "attention.head_count_kv": config.get("num_key_value_heads") or _need(config, "num_attention_heads"),
+        "attention.key_length": head_dim,
+        "attention.value_length": head_dim,
+        "rope.dimension_count": head_dim,
+        "vocab_size": _need(config, "vocab_size"),
+    }
+    fields = [field(f"{architecture}.{key}", int(value), "u32") for key, value in numbers.items()]
+    epsilon = f"{architecture}.attention.layer_norm_rms_epsilon"
+    fields.append(field(epsilon, float(_need(config, "rms_norm_eps")), "f32"))
+    rope = _rope(config)
+    fields.append(field(f"{architecture}.rope.freq_base", float(rope.get("rope_theta") or 10000.0), "f32"))
+    if rope["rope_type"] == "linear":
+        fields.append(field(f"{architecture}.rope.scaling.type", "linear", "str"))
+        fields.append(field(f"{architecture}.rope.scaling.factor", float(_need(rope, "factor")), "f32"))
+    return fields
+
+
+def _head_dim(config: dict[str, Any]) -> int:
+    return int(config.get("head_dim") or _need(config, "hidden_size") // _need(config, "num_attention_heads"))
+
+
+def _context(config: dict[str, Any]) -> int:
+    """The trained context; no longer than the sliding window, for llama.cpp attends to everything here."""
+    context, window = int(_need(config, "max_position_embeddings")), config.get("sliding_window")
+    used = config.get("use_sliding_window", True)
+    return min(context, int(window)) if window and used else context
+
+
+def _rope(config: dict[str, Any]) -> dict[str, Any]:
+    """The rotary settings, in the new spelling (rope_parameters) or the old (rope_theta, rope_scaling)."""
+    rope = {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})}
+    rope.update(config.get("rope_parameters") or {})
+    rope["rope_type"] = rope.get("rope_type") or rope.get("type") or "default"
+    if rope["rope_type"] not in ("default", "linear", "llama3"):
+        raise DeployError(f"rotary scaling {rope['rope_type']!r} is not converted here", hint=vocab.HINT)
+    return rope
+
+
+def _rope_factors(config: dict[str, Any]) -> "np.ndarray[Any, Any] | None":
+    """What llama3 scaling divides each rotary frequency by (head_dim / 2 values), or None without it.
+
+    Long waves by `factor`, short ones by 1, in between a blend: https://arxiv.org/abs/2407.21783 and transformers'
+    `_compute_llama3_parameters`.
+    """
+    import numpy as np
+
+    rope = _rope(config)
+    if rope["rope_type"] != "llama3":
+        return None
+    factor, low, high = (float(_need(rope, key)) for key in ("factor", "low_freq_factor", "high_freq_factor"))
+    trained = float(_need(rope, "original_max_position_embeddings"))
+    head_dim = _head_dim(config)
+    exponents = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
+    waves = 2 * math.pi * float(rope.get("rope_theta") or 10000.0) ** exponents
+    smooth = np.clip((trained / waves - low) / (high - low), 0.0, 1.0)
+    factors: np.ndarray[Any, Any] = (1.0 / ((1.0 - smooth) / factor + smooth)).astype(np.float32)
+    return factors
+
+
+def _tensors(folder: Path, config: dict[str, Any], architecture: str, dtype: str) -> list[Planned]:
+    entries = _entries(folder)
+    names = _expected(config, architecture, entries)
+    heads = {".attn_q.": int(_need(config, "num_attention_heads"))}
+    heads[".attn_k."] = int(config.get("num_key_value_heads") or heads[".attn_q."])
+    if not gguf.ARCHITECTURES[architecture]:
+        heads = {}
+    plans = [_planned(name, entries[name], dtype, heads) for name in names]
+    factors = _rope_factors(config)
+    if factors is not None:
+        plans.insert(0, Planned("rope_freqs.weight", _TYPES["F32"], factors.shape, lambda: iter((factors,))))
+    rows = entries["token_embd.weight"].shape[0]
+    if rows != _need(config, "vocab_size"):
+        raise DeployError(f"{rows} embeddings, but vocab_size is {config['vocab_size']}", hint=vocab.HINT)
+    return plans
+
+
+def _entries(folder: Path) -> dict[str, tensorfile.Entry]:
+    """All tensors of all shards by GGUF name. Raises DeployError for one that has no place in the family."""
+    shards = sorted(folder.glob("*.safetensors"))
+    if not shards:
+        raise DeployError(f"{folder} has no safetensors files", hint="give a folder with model.safetensors")
+    entries: dict[str, tensorfile.Entry] = {}
+    for shard in shards:
+        for name, entry in tensorfile.read_index(shard).items():
+            if name.endswith(_IGNORED_ENDS):
+                continue
+            ours = weights.tensor_name(name)
+            if ours is None:
+                raise DeployError(f"{shard}: tensor {name} is not part of the families converted", hint=vocab.HINT)
+            entries[ours] = entry
+    return entries
+
+
+def _expected(config: dict[str, Any], architecture: str, entries: dict[str, tensorfile.Entry]) -> list[str]:
+    """The tensor names to write, in order. Raises DeployError where one that the family needs is missing."""
+    layer = _LAYER + (_QWEN3_LAYER if architecture == "qwen3" else ())
+    biased = _QWEN2_BIASES if architecture == "qwen2" else ()
+    names = ["token_embd.weight"]
+    for block in range(int(_need(config, "num_hidden_layers"))):
+        names += [f"blk.{block}.{part}.weight" for part in layer] + [f"blk.{block}.{part}.bias" for part in biased]
+        extra = (f"blk.{block}.{part}.bias" for part in layer if part not in biased)
+        names += [name for name in extra if name in entries]
+    names.append("output_norm.weight")
+    if not config.get("tie_word_embeddings", False):
+        names.append("output.weight")
+    missing = [name for name in names if name not in entries]
+    if missing:
+        raise DeployError(
+            f"{len(missing)} tensors are missing, the first is {weights.hf_name(missing[0])}", hint=vocab.HINT
+        )
+    unused = set(entries) - set(names) - {"output.weight"}
+    if unused:
+        raise DeployError(f"the config does not account for {weights.hf_name(min(unused))}", hint=vocab.HINT)
+    return names
+
+
+def _planned(name: str, entry: tensorfile.Entry, dtype: str, heads: dict[str, int]) -> Planned:
+    kind = _TYPES[dtype] if len(entry.shape) > 1 else _TYPES["F32"]
+    reordered = next((number for part, number in heads.items() if part in name), 0)
+
+    def pieces() -> "Iterator[np.ndarray[Any, Any]]":
+        if reordered:
+            yield gguf.encode(gguf.permute_rows(entry.array(), reordered), kind, name)
+            return
+        step = max(1, _PIECE_VALUES // math.prod(entry.shape[1:]))
+        for first in range(0, entry.shape[0], step):
+            yield gguf.encode(entry.rows(first, min(first + step, entry.shape[0])), kind, name)
+
+    return Planned(name, kind, entry.shape, pieces)

@@ -1,0 +1,264 @@
+"""Builds in GGUF space: unpack a base to 16 bits, add an adapter to it, quantise. Tokenizer and template never change.
+
+What comes out is a copy of the base's metadata, byte for byte, with new tensor data: only `general.file_type` and our
+own `strop.adapter_sha256` differ. Rows go through memory a few megabytes at a time, whatever the model's size.
+Covered: LoRA on the linear layers of the families in ARCHITECTURES; F16 and Q8_0 out, any type that `gguf` can
+dequantise in. Not covered, and refused: adapters that a sum of weights cannot express (see `adapter`).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from strop.deploy import adapter as adapters
+from strop.deploy import container
+from strop.deploy.container import Container, Planned, Tensor
+from strop.errors import BadGguf, CannotMerge, DeployError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Quant = Literal["Q8_0", "F16", "F32"]
+ADAPTER_KEY = "strop.adapter_sha256"
+# Families whose linear layers carry over row by row; True where GGUF stores the rows of q and k in another order.
+ARCHITECTURES = {"llama": True, "qwen2": False, "qwen3": False, "gemma2": False, "gemma3": False}
+_TYPES = {"F32": 0, "F16": 1, "Q8_0": 8}
+_FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
+_Q8_0_BLOCK = 32
+_PIECE_VALUES = 1 << 20
+_F16_MAX = 65504.0
+
+
+@dataclass(frozen=True)
+class GgufInfo:
+    """What a GGUF file says about itself. `eos_id`, `chat_template` and `context_length` are None where absent."""
+
+    path: Path
+    architecture: str
+    tensors: dict[str, Tensor]
+    eos_id: int | None
+    chat_template: str | None
+    context_length: int | None
+    file_type: int | None
+    adapter_sha256: str | None
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a merge did: target tensors changed, the largest change of one weight, and what fell back to F16."""
+
+    tensors: int
+    max_abs_delta: float
+    quant: str
+    fallbacks: tuple[str, ...]
+    adapter_sha256: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Update:
+    """What one GGUF tensor gets added: `b @ a`, the scale already in `b` and its rows already in GGUF order."""
+
+    a: "np.ndarray[Any, Any]"
+    b: "np.ndarray[Any, Any]"
+
+
+def read_info(path: Path) -> GgufInfo:
+    """Read the header of a GGUF file. Raises BadGguf for a damaged one."""
+    file = container.read(path)
+    architecture = str(metadata(file, "general.architecture", ""))
+    return GgufInfo(
+        path=path,
+        architecture=architecture,
+        tensors=file.tensors,
+        eos_id=metadata(file, "tokenizer.ggml.eos_token_id"),
+        chat_template=metadata(file, "tokenizer.chat_template"),
+        context_length=metadata(file, f"{architecture}.context_length"),
+        file_type=metadata(file, "general.file_type"),
+        adapter_sha256=metadata(file, ADAPTER_KEY),
+    )
+
+
+def check(path: Path) -> None:
+    """Raise BadGguf unless the file is a whole, one-file GGUF model: magic, counts, every tensor within the file."""
+    open_model(path)
+
+
+def open_model(path: Path) -> Container:
+    """`check`, and the parsed header."""
+    file = container.read(path)
+    if metadata(file, "split.count", 1) > 1:
+        raise BadGguf(
+            f"{path} is one of {metadata(file, 'split.count')} parts of a model",
+            hint="join them first: llama-gguf-split --merge FIRST-PART OUT.gguf",
+        )
+    if not file.tensors or "general.architecture" not in file.fields:
+        raise BadGguf(f"{path} holds no model (no tensors, or no architecture)", hint="give a GGUF model, not a part")
+    if metadata(file, "general.type", "model") != "model":
+        raise BadGguf(f"{path} is a GGUF {metadata(file, 'general.type')}, not a model", hint="give a GGUF model")
+    return file
+
+
+def metadata(file: Container, key: str, default: Any = None) -> Any:
+    """The decoded value of one metadata field, or `default`."""
+    field = file.fields.get(key)
+    return default if field is None else field.value()
+
+
+def unpack(source: Path, out: Path, dtype: Literal["F16", "F32"] = "F16") -> None:
+    """Write `source` to `out` with its matrices as F16 or F32 and its metadata untouched but `general.file_type`."""
+    merge(source, None, out, quant=dtype)
+
+
+def merge(base_f16: Path, adapter_dir: Path | None, out: Path, *, quant: Quant) -> MergeReport:
+    """Add an adapter (None: nothing) to a base and quantise; writes `out`, byte-identical for equal inputs.
+
+    Matrices become `quant` as llama.cpp does it, vectors F32; rows that Q8_0 cannot hold stay F16 (`fallbacks`).
+    Raises CannotMerge for an adapter that cannot be merged exactly, BadGguf for a damaged base.
+    """
+    started = time.monotonic()
+    file = open_model(base_f16)
+    updates: dict[str, _Update] = {}
+    fields = {**file.fields, "general.file_type": container.field("general.file_type", _FILE_TYPES[quant], "u32")}
+    sha256 = None
+    if adapter_dir is not None:
+        updates = _updates(file, adapter_dir)
+        sha256 = adapters.adapter_sha256(adapter_dir)
+        fields[ADAPTER_KEY] = container.field(ADAPTER_KEY, sha256, "str")
+    largest = [0.0]
+    plans = [_planned(file, tensor, updates.get(tensor.name), quant, largest) for tensor in file.tensors.values()]
+    container.write(out, fields.values(), plans, file.alignment)
+    fallbacks = tuple(plan.name for plan in plans if quant == "Q8_0" and plan.type == _TYPES["F16"])
+    return MergeReport(len(updates), max(largest), quant, fallbacks, sha256, time.monotonic() - started)
+
+
+def _planned(file: Container, tensor: Tensor, update: _Update | None, quant: Quant, largest: list[float]) -> Planned:
+    import numpy as np
+
+    kind = _target_type(tensor, quant)
+
+    def pieces() -> "Iterator[np.ndarray[Any, Any]]":
+        for first, values in read_rows(file, tensor):
+            if update is not None:
+                delta = update.b[first : first + len(values)] @ update.a
+                largest.append(max(float(delta.max()), -float(delta.min())))
+                values = np.add(values, delta, out=delta)
+            yield encode(values, kind, tensor.name)
+
+    return Planned(tensor.name, kind, tensor.shape, pieces)
+
+
+def _target_type(tensor: Tensor, quant: Quant) -> int:
+    """Which type a tensor gets: llama.cpp's rule for the dense families (vectors must be F32)."""
+    if len(tensor.shape) < 2:
+        return _TYPES["F32"]
+    if quant == "Q8_0" and tensor.shape[-1] % _Q8_0_BLOCK:
+        return _TYPES["F16"]
+    return _TYPES[quant]
+
+
+def read_rows(file: Container, tensor: Tensor) -> "Iterator[tuple[int, np.ndarray[Any, Any]]]":
+    """The tensor's rows as float32 in pieces of some megabytes: (first row, array of (rows, columns))."""
+    import numpy as np
+    from gguf.constants import GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    kind = GGMLQuantizationType(tensor.type)
+    step = max(1, _PIECE_VALUES // tensor.shape[-1])
+    row_bytes = tensor.n_bytes // tensor.rows
+    with file.path.open("rb") as source:
+        source.seek(tensor.offset)
+        for first in range(0, tensor.rows, step):
+            count = min(step, tensor.rows - first)
+            data = np.fromfile(source, dtype=np.uint8, count=count * row_bytes).reshape(count, row_bytes)
+            try:
+                yield first, dequantize(data, kind)
+            except NotImplementedError as error:
+                raise BadGguf(
+                    f"{file.path}: tensor {tensor.name} is stored as {kind.name}, which cannot be unpacked",
+                    hint="give the model in F16, BF16 or Q8_0",
+                ) from error
+
+
+def encode(values: "np.ndarray[Any, Any]", kind: int, name: str) -> "np.ndarray[Any, Any]":
+    """Float32 rows as the bytes of F32, F16 or Q8_0. Raises DeployError where a value is not finite or too large."""
+    import numpy as np
+    from gguf.constants import GGMLQuantizationType
+    from gguf.quants import quantize
+
+    largest = float(abs(values).max())
+    if not largest <= (_F16_MAX if kind == _TYPES["F16"] else float(np.finfo(np.float32).max)):
+        raise DeployError(f"tensor {name}: {largest} does not fit into its type", hint="give another base or adapter")
+    return np.ascontiguousarray(quantize(values, GGMLQuantizationType(kind)))
+
+
+def _updates(file: Container, adapter_dir: Path) -> dict[str, _Update]:
+    """The adapter's updates by GGUF tensor name. Raises CannotMerge where one does not belong to this base."""
+    architecture = str(metadata(file, "general.architecture"))
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise CannotMerge(f"merging is known for {known}, not for {architecture}", hint="strop doctor")
+    if ADAPTER_KEY in file.fields:
+        raise CannotMerge(f"{file.path} already holds an adapter", hint="merge into the untouched base")
+    weight_name = _names(architecture, int(metadata(file, f"{architecture}.block_count", 0)))
+    updates = {}
+    for delta in adapters.read(adapter_dir):
+        name = weight_name(delta.module)
+        tensor = file.tensors.get(name or "")
+        if tensor is None:
+            raise CannotMerge(_why_absent(delta.module, name), hint=adapters.HINT)
+        shape = (delta.b.shape[0], delta.a.shape[1])
+        if tensor.shape != shape:
+            raise CannotMerge(
+                f"{delta.module}: the adapter is for {shape}, the base has {tensor.shape}",
+                hint="give the base that the adapter was trained on",
+            )
+        rows = delta.b * delta.b.dtype.type(delta.scale)
+        updates[tensor.name] = _Update(delta.a, permute_rows(rows, rotary_heads(file, tensor.name)))
+    return updates
+
+
+def _why_absent(module: str, name: str | None) -> str:
+    if module == "lm_head":
+        return "the adapter trains lm_head, but this base shares it with the embeddings (tied)"
+    return f"the adapter trains {module}, which this base does not have" + (f" (as {name})" if name else "")
+
+
+def _names(architecture: str, n_blocks: int) -> Callable[[str], str | None]:
+    """Maps a Hugging Face linear layer to the GGUF name of its weight, or None: `lm_head` -> `output.weight`."""
+    from gguf.constants import MODEL_ARCH, MODEL_ARCH_NAMES
+    from gguf.tensor_mapping import get_tensor_name_map
+
+    number = next(MODEL_ARCH(arch) for arch, name in MODEL_ARCH_NAMES.items() if name == architecture)
+    names = get_tensor_name_map(number, n_blocks)
+
+    def weight_name(module: str) -> str | None:
+        name = names.get_name(module)
+        return None if name is None else f"{name}.weight"
+
+    return weight_name
+
+
+def rotary_heads(file: Container, name: str) -> int:
+    """How many heads the rows of this tensor are reordered by; 0 where GGUF keeps Hugging Face's order."""
+    architecture = str(metadata(file, "general.architecture"))
+    if not ARCHITECTURES.get(architecture):
+        return 0
+    n_heads = int(metadata(file, f"{architecture}.attention.head_count", 0))
+    if ".attn_k." in name:
+        return int(metadata(file, f"{architecture}.attention.head_count_kv", n_heads))
+    return n_heads if ".attn_q." in name else 0
+
+
+def permute_rows(rows: "np.ndarray[Any, Any]", heads: int, *, undo: bool = False) -> "np.ndarray[Any, Any]":
+    """Bring the rows of q or k from Hugging Face's order into GGUF's (`undo`: back); heads 0 changes nothing.
+
+    Within a head, Hugging Face keeps the two members of a rotary pair half a head apart, GGUF side by side.
+    """
+    if not heads:
+        return rows
+    half = rows.shape[0] // heads // 2
+    split = (heads, half, 2) if undo else (heads, 2, half)
+    return rows.reshape(*split, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)

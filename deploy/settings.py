@@ -1,0 +1,36 @@
+"""What a person may set about serving; `strop.config` composes it into `strop.toml`."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class OllamaSettings(BaseModel):
+    """The `[ollama]` section.
+
+    Options that the server would need a reload for (`num_ctx`, `num_thread`) are pinned in each version's tag when it
+    is published, and never sent with a request; a change holds for versions published afterwards.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="http://127.0.0.1:11434", description="Where Ollama answers.")
+    alias: str = Field(default="strop", description="The model name that users ask for.")
+    allow_vulnerable: bool = Field(default=False, description="Use a server below 0.17.1 in spite of CVE-2026-7482.")
+    allow_remote: bool = Field(default=False, description="Use a server that is not on this machine.")
+    num_ctx: Annotated[int, Field(ge=256)] | None = Field(
+        default=4096, description="Context, in tokens; none: the server's."
+    )
+    num_predict: int = Field(default=2048, ge=1, description="The longest answer, in tokens.")
+    num_thread: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Threads; none: the server's.")
+    keep_alive: str | int = Field(default="30m", description="How long idle weights stay loaded; -1 keeps them.")
+    timeout_s: float = Field(default=600.0, gt=0, le=3600, description="The longest silence of the server.")
+
+    @field_validator("alias")
+    @classmethod
+    def _plain_alias(cls, alias: str) -> str:
+        from strop.deploy.targets.ollama_api import is_plain_name
+
+        if ":" in alias or not is_plain_name(alias):
+            raise ValueError("lower-case letters, digits, '.', '_' and '-', no tag, and not a cloud name")
+        return alias

@@ -1,0 +1,204 @@
+"""The embedded target: llama-server from `xllamacpp`, one child process a version.
+
+The live version is the row in `state.db` and nothing else, so `publish` and `activate` have nothing to move: whoever
+answers starts the server of the version that the row names. A server lives as long as the `serve` block that started
+it, listens on loopback only, and asks for a random key.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from strop.deploy.targets.base import Conversation, Generation
+from strop.deploy.versions import Version
+from strop.errors import Missing, TargetDown, TargetError
+
+_START_S = 120.0
+_STOP_S = 10.0
+
+OnAnswer = Callable[[int, int], None]
+
+
+class LlamaServer:
+    """One running server. Thread-safe; answers are greedy."""
+
+    def __init__(self, client: Any, slots: int) -> None:
+        self._client = client
+        self._slots = slots
+
+    def generate(
+        self, conversations: Sequence[Conversation], *, max_tokens: int, on_answer: OnAnswer | None = None
+    ) -> list[Generation]:
+        """Answer each conversation through `/v1/chat/completions`, in order, as many at a time as there are slots.
+
+        `on_answer(done, of)` is called after each. Raises TargetError where the server refuses or fails.
+        """
+
+        def one(conversation: Conversation) -> Generation:
+            body = {"messages": [dict(m) for m in conversation], "max_tokens": max_tokens, "temperature": 0, "seed": 1}
+            answer = self._post("/v1/chat/completions", body)
+            choice = answer["choices"][0]
+            text = choice["message"].get("content") or ""
+            return Generation(text, int(answer["usage"]["completion_tokens"]), choice["finish_reason"] == "stop")
+
+        return self._all(one, conversations, on_answer)
+
+    def continuations(self, prompts: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
+        """The greedy next `tokens` ids after each prompt of ids; shorter where the model ends its turn."""
+
+        def one(ids: Sequence[int]) -> list[int]:
+            body = {"prompt": list(ids), "n_predict": tokens, "temperature": 0, "return_tokens": True, "seed": 1}
+            return [int(token) for token in self._post("/completion", body)["tokens"]]
+
+        return self._all(one, prompts, None)
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """The ids of `text` as the server cuts it; `special`: control tokens in the text count as such."""
+        body = {"content": text, "add_special": False, "parse_special": special}
+        return [int(token) for token in self._post("/tokenize", body)["tokens"]]
+
+    def rendered(self, conversation: Conversation) -> str:
+        """The prompt text that the server makes of a conversation."""
+        return str(self._post("/apply-template", {"messages": [dict(m) for m in conversation]})["prompt"])
+
+    def _all(self, one: Callable[[Any], Any], items: Sequence[Any], on_answer: OnAnswer | None) -> list[Any]:
+        answers = []
+        with ThreadPoolExecutor(self._slots) as pool:
+            for answer in pool.map(one, items):
+                answers.append(answer)
+                if on_answer:
+                    on_answer(len(answers), len(items))
+        return answers
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        import httpx2
+
+        try:
+            response = self._client.post(path, json=body)
+        except httpx2.HTTPError as error:
+            raise TargetError(f"llama-server did not answer: {type(error).__name__}", hint="strop doctor") from error
+        if response.status_code != 200:
+            raise TargetError(f"llama-server refused {path}: {_reason(response)}", hint="strop doctor")
+        return response.json()
+
+
+class LlamaCppTarget:
+    """Serves versions from child processes of this one. `context_tokens` is for each of the `slots`."""
+
+    kind = "llamacpp"
+
+    def __init__(self, *, context_tokens: int = 2048, slots: int = 8, threads: int | None = None) -> None:
+        self._context_tokens = context_tokens
+        self._slots = slots
+        self._threads = threads or _physical_cores()
+
+    @contextmanager
+    def serve(self, version: Version) -> Iterator[LlamaServer]:
+        """A server for exactly this version; its process ends with the block."""
+        with self.serve_file(version.gguf) as server:
+            yield server
+
+    @contextmanager
+    def serve_file(self, gguf: Path) -> Iterator[LlamaServer]:
+        """The same for a file that is no version yet. Raises TargetDown where the server does not come up."""
+        import httpx2
+
+        if not gguf.is_file():
+            raise TargetDown(f"there is no file {gguf}", hint="strop versions")
+        key = secrets.token_urlsafe(24)
+        child = self._start()
+        try:
+            url = self._hand_over(child, gguf, key)
+            headers = {"Authorization": f"Bearer {key}"}
+            with httpx2.Client(base_url=url, headers=headers, timeout=600.0, trust_env=False) as client:
+                yield LlamaServer(client, self._slots)
+        finally:
+            _stop(child)
+
+    def publish(self, version: Version) -> None:
+        """Nothing to do: the file is where every server of it reads it."""
+
+    def activate(self, version: Version) -> None:
+        """Nothing to do: the row in `state.db` is the pointer."""
+
+    def active(self) -> str | None:
+        """None: this target keeps no pointer of its own."""
+        return None
+
+    def _start(self) -> "subprocess.Popen[str]":
+        if find_spec("xllamacpp") is None:
+            raise Missing("xllamacpp (the embedded llama-server) is not installed", hint="pip install 'strop[serve]'")
+        quiet: Any = None if os.environ.get("STROP_LLAMA_LOG") else subprocess.DEVNULL
+        return subprocess.Popen(
+            [sys.executable, "-m", "strop.deploy.llama_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=quiet,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def _hand_over(self, child: "subprocess.Popen[str]", gguf: Path, key: str) -> str:
+        job = {
+            "gguf": str(gguf.absolute()),
+            "context_tokens": self._context_tokens,
+            "slots": self._slots,
+            "threads": self._threads,
+            "api_key": key,
+        }
+        if child.stdin is None or child.stdout is None:
+            raise TargetDown("llama-server's process has no pipes", hint="strop doctor")
+        try:
+            child.stdin.write(json.dumps(job) + "\n")
+            child.stdin.flush()
+            with ThreadPoolExecutor(1) as pool:
+                answer = pool.submit(child.stdout.readline)
+                try:
+                    line = answer.result(timeout=_START_S)
+                except TimeoutError:
+                    child.kill()
+                    raise TargetDown(f"llama-server was not up in {_START_S:.0f} s", hint="strop doctor") from None
+        except OSError as error:
+            raise TargetDown(f"llama-server's process ended at once: {error}", hint="strop doctor") from error
+        said = json.loads(line) if line else {"error": "the process ended without a word"}
+        if "url" not in said:
+            raise TargetDown(f"llama-server could not load {gguf.name}: {said['error']}", hint="strop doctor")
+        return str(said["url"])
+
+
+def _stop(child: "subprocess.Popen[str]") -> None:
+    """Close stdin, which ends the child; kill it where that does not."""
+    if child.stdin is not None:
+        try:
+            child.stdin.close()
+        except OSError:
+            child.kill()
+    try:
+        child.wait(timeout=_STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _reason(response: Any) -> str:
+    try:
+        error = response.json()["error"]
+        return str(error.get("message", error))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"HTTP {response.status_code}"
+
+
+def _physical_cores() -> int:
+    import psutil
+
+    return psutil.cpu_count(logical=False) or os.cpu_count() or 1

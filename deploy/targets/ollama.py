@@ -1,0 +1,275 @@
+"""The Ollama target: one immutable tag a version, and an alias that users ask for.
+
+    publish:   upload once ─▶ create alias:v0007-1a2b3c4d ─▶ load its weights
+    activate:  copy the tag onto alias:latest ─▶ digests must be equal ─▶ unload the version before, by its own tag
+
+The copy takes milliseconds and the next request on the alias finds the weights loaded, since Ollama keys them by file.
+Rollback is the same path, so a version's tag is never deleted along with a swap. A version is answered for here with
+the training template, rendered by us and sent raw; the tag's own Go template is for everybody else's `/api/chat`.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from strop.deploy.settings import OllamaSettings
+from strop.deploy.targets.base import Conversation, Generation
+from strop.deploy.targets.ollama_api import OllamaApi, Refused, checked_name
+from strop.deploy.targets.ollama_template import ChatFormat, chat_format, go_template_for, render
+from strop.deploy.versions import Version, is_tag
+from strop.errors import StropError, TargetError, UsageError
+from strop.files import MANIFEST, read_manifest, sha256_file
+
+_log = logging.getLogger(__name__)
+_COPY_TRIES = 3
+_COPY_PAUSE_S = 0.2
+_LOG_BELOW = (0, 20, 3)
+
+OnAnswer = Callable[[int, int], None]
+
+
+class OllamaGenerator:
+    """Answers with one tag, greedy, one conversation after the other."""
+
+    def __init__(self, api: OllamaApi, name: str, chat: ChatFormat, num_ctx: int | None) -> None:
+        self._api, self._name, self._chat, self._num_ctx = api, name, chat, num_ctx
+
+    def generate(
+        self, conversations: Sequence[Conversation], *, max_tokens: int, on_answer: OnAnswer | None = None
+    ) -> list[Generation]:
+        """Answer each conversation with at most `max_tokens` tokens; `on_answer(done, of)` is called after each.
+
+        Raises TargetError for a prompt that fills the context: the server would cut it without a word.
+        """
+        answers = []
+        for conversation in conversations:
+            answers.append(self._answer(conversation, max_tokens))
+            if on_answer:
+                on_answer(len(answers), len(conversations))
+        return answers
+
+    def _answer(self, conversation: Conversation, max_tokens: int) -> Generation:
+        # Only what needs no reload: everything else is pinned in the tag.
+        options = {"temperature": 0, "seed": 1, "num_predict": max_tokens}
+        answer = self._api.generate(self._name, render(self._chat, conversation), options)
+        if self._num_ctx is not None and (answer.prompt_eval_count or 0) >= self._num_ctx:
+            raise TargetError(f"a prompt does not fit into {self._num_ctx} tokens", hint="raise ollama.num_ctx")
+        if not answer.done or answer.eval_count is None or answer.response is None:
+            raise TargetError(f"Ollama broke off its answer with {self._name}", hint="strop doctor")
+        load_s = (answer.load_duration or 0) / 1e9
+        return Generation(answer.response, answer.eval_count, answer.done_reason == "stop", load_s)
+
+
+class OllamaTarget:
+    """Serves versions from an Ollama server, which is checked (address, version) on the first call."""
+
+    kind = "ollama"
+
+    def __init__(self, settings: OllamaSettings, alias: str | None = None) -> None:
+        self.settings = settings
+        self.alias = checked_name(alias or settings.alias)
+        if ":" in self.alias:
+            raise UsageError(f"the alias {self.alias} has a tag", hint='ollama.alias = "strop"')
+        self._api = OllamaApi(settings)
+        self._checked = False
+
+    def check(self) -> str:
+        """The server's version as text. Raises TargetDown or TargetTooOld."""
+        version = self._api.version()
+        if version < _LOG_BELOW:
+            _log.warning("Ollama %d.%d.%d has a known hole (CVE-2026-7020); 0.20.3 and later do not", *version)
+        self._checked = True
+        return ".".join(map(str, version))
+
+    def name_of(self, version: Version) -> str:
+        """The model name of one version: `strop:v0007-1a2b3c4d`."""
+        return checked_name(f"{self.alias}:{version.tag}")
+
+    @property
+    def alias_name(self) -> str:
+        """The model name that users ask for, as the server lists it: `strop:latest`."""
+        return f"{self.alias}:latest"
+
+    @contextlib.contextmanager
+    def serve(self, version: Version) -> Iterator[OllamaGenerator]:
+        """A generator for exactly this version; weights that were loaded for it alone are unloaded afterwards."""
+        self._ready()
+        was_loaded = self.name_of(version) in self._api.loaded()
+        self.publish(version)
+        chat = chat_format(version.gguf)
+        try:
+            yield OllamaGenerator(self._api, self.name_of(version), chat, self._num_ctx(chat))
+        finally:
+            if not was_loaded:
+                self._unload(version.tag)
+
+    def publish(self, version: Version) -> None:
+        """Upload, create the version's tag where it is not there yet, and load its weights. The alias stays."""
+        self._ready()
+        name, digests = self.name_of(version), self._api.digests()
+        if self.alias_name in digests and not self._tags(digests):
+            raise TargetError(
+                f"Ollama already has a model {self.alias_name} that is not ours",
+                hint=f"set another ollama.alias, or: ollama rm {self.alias_name}",
+            )
+        if name not in digests:
+            template = _manifest_template(version.folder)
+            self._create(name, version.gguf, version.sha256, template, f"strop {version.tag}")
+        self._check_weights(name, version.sha256)
+        self._api.load(name, self.settings.keep_alive)
+
+    def activate(self, version: Version) -> None:
+        """Copy the version's tag onto the alias and prove it by their digests; then unload the version before.
+
+        On TargetError the alias is where it was or in doubt: activating the old version puts it right.
+        """
+        self._ready()
+        name, before = self.name_of(version), self._api.digests()
+        if name not in before:
+            raise TargetError(f"Ollama has no {name}", hint="strop doctor")
+        if before.get(self.alias_name) == before[name]:
+            return
+        old = self._at(before)
+        try:
+            self._copy_proven(name)
+        except StropError:
+            if self.alias_name not in before:
+                self._quietly(lambda: self._api.delete(self.alias_name))
+            raise
+        if old is not None and old != version.tag:
+            self._unload(old)
+
+    def active(self) -> str | None:
+        """The tag of the version that the alias is a copy of; None where there is no alias or it is no version."""
+        self._ready()
+        return self._at(self._api.digests())
+
+    def remove(self, version: Version) -> None:
+        """Delete a version's tag, and its weights where no other tag uses them; no such tag is fine too.
+
+        Raises TargetError for the version that the alias is at.
+        """
+        self._ready()
+        digests = self._api.digests()
+        if self._at(digests) == version.tag:
+            raise TargetError(f"{version.tag} is what {self.alias_name} answers with", hint="strop rollback")
+        if self.name_of(version) in digests:
+            self._unload(version.tag)
+            self._api.delete(self.name_of(version))
+
+    def check_new(self, name: str) -> str:
+        """The full form of a name that a new model may take.
+
+        Raises UsageError for a name that is taken, or that belongs to the alias.
+        """
+        self._ready()
+        full = checked_name(name if ":" in name else f"{name}:latest")
+        if full.partition(":")[0] == self.alias:
+            raise UsageError(f"{self.alias} is the live alias", hint="strop tune … --to ollama:ANOTHER-NAME")
+        if full in self._api.digests():
+            raise UsageError(f"Ollama already has a model {full}", hint=f"another name, or: ollama rm {full}")
+        return full
+
+    def create_named(self, name: str, gguf: Path, template: str | None = None, sha256: str | None = None) -> str:
+        """Make a new model of a GGUF under a name of its own, apart from the alias; returns its digest.
+
+        `template` is a Go template; by default the one that says what the file's own chat template says. Raises
+        UsageError for a name that is taken, or that belongs to the alias.
+        """
+        full = self.check_new(name)
+        digest = sha256 or sha256_file(gguf)
+        self._create(full, gguf, digest, template, "strop tune")
+        self._check_weights(full, digest)
+        return self._api.digests()[full]
+
+    def _ready(self) -> None:
+        if not self._checked:
+            self.check()
+
+    def _create(self, name: str, gguf: Path, sha256: str, template: str | None, mark: str) -> None:
+        chat = chat_format(gguf)
+        template = template or go_template_for(chat.jinja)
+        if template is not None:
+            # A comment that renders nothing: it says where the model came from, and makes each tag's digest its own.
+            template = "{{- /* " + mark + " */ -}}\n" + template
+        self._api.upload(gguf, sha256)
+        try:
+            self._api.create(name, sha256, self._parameters(chat), template)
+        except TargetError as error:
+            # An error after the tag was written looks the same as one before.
+            if name in self._api.digests():
+                raise TargetError(f"{error}; {name} is there all the same", hint="run it again") from error
+            raise
+
+    def _parameters(self, chat: ChatFormat) -> dict[str, Any]:
+        # Ollama's default penalty of 1.1 on repeated words is not what the model was trained and judged with.
+        parameters: dict[str, Any] = {"num_predict": self.settings.num_predict, "repeat_penalty": 1.0}
+        pinned = {"num_ctx": self._num_ctx(chat), "num_thread": self.settings.num_thread}
+        parameters.update({key: value for key, value in pinned.items() if value is not None})
+        if chat.eos:
+            parameters["stop"] = [chat.eos]
+        return parameters
+
+    def _num_ctx(self, chat: ChatFormat) -> int | None:
+        wanted = self.settings.num_ctx
+        return wanted if wanted is None or chat.context_tokens is None else min(wanted, chat.context_tokens)
+
+    def _check_weights(self, name: str, sha256: str) -> None:
+        stored = self._api.weights(name)
+        if stored is not None and stored != sha256:
+            raise TargetError(f"{name} holds other weights ({stored[:8]}…)", hint=f"ollama rm {name}")
+
+    def _copy_proven(self, name: str) -> None:
+        """Ollama's copy is not atomic: for an instant the alias may be unreadable (500) or absent (404)."""
+        for left in reversed(range(_COPY_TRIES)):
+            try:
+                self._api.copy(name, self.alias_name)
+                digests = self._api.digests()
+                if name in digests and digests.get(self.alias_name) == digests[name]:
+                    return
+            except Refused as refused:
+                if refused.status not in (404, 500) or not left:
+                    raise
+            if left:
+                time.sleep(_COPY_PAUSE_S)
+        raise TargetError(f"{self.alias_name} is not {name} after the copy", hint="strop doctor")
+
+    def _tags(self, digests: Mapping[str, str]) -> dict[str, str]:
+        """Our version tags on the server, and their digests."""
+        prefix = f"{self.alias}:"
+        return {name.removeprefix(prefix): digest for name, digest in digests.items() if _is_ours(name, prefix)}
+
+    def _at(self, digests: Mapping[str, str]) -> str | None:
+        alias = digests.get(self.alias_name)
+        return max((tag for tag, digest in self._tags(digests).items() if digest == alias), default=None)
+
+    def _unload(self, tag: str) -> None:
+        """Unload a version by its own tag, unless the alias answers with the same weights. Never an error."""
+
+        def unload() -> None:
+            active = self._at(self._api.digests())
+            if active is None or active.rpartition("-")[2] != tag.rpartition("-")[2]:
+                self._api.load(f"{self.alias}:{tag}", 0)
+
+        self._quietly(unload)
+
+    def _quietly(self, tidy: Callable[[], None]) -> None:
+        try:
+            tidy()
+        except StropError as error:
+            _log.warning("left for Ollama to tidy up: %s", error)
+
+
+def _is_ours(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and is_tag(name.removeprefix(prefix))
+
+
+def _manifest_template(folder: Path) -> str | None:
+    """The Go template that a version's manifest gives, None where it leaves that to us."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    template = read_manifest(folder).get("go_template")
+    return template if isinstance(template, str) else None

@@ -1,0 +1,129 @@
+"""A GGUF's weights back in transformers: exactly the numbers that are served, under Hugging Face's names.
+
+Covered: the Llama, Qwen2 and Qwen3 families. What comes out is dequantised and, for Llama, brought back into Hugging
+Face's row order, so that a transformers pass scores the served file and not the weights it was made of.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strop.deploy import gguf
+from strop.errors import BadGguf, DeployError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FAMILIES = ("llama", "qwen2", "qwen3")
+# GGUF name -> Hugging Face name, without ".weight" or ".bias".
+_OUTER = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+_INNER = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+# Derived from the config by transformers, not a weight.
+_DERIVED = ("rope_freqs.weight",)
+
+
+def hf_name(name: str) -> str | None:
+    """The Hugging Face name of a GGUF tensor of these families, or None for one that is not known."""
+    stem, _, kind = name.rpartition(".")
+    if kind not in ("weight", "bias"):
+        return None
+    if stem in _OUTER:
+        return f"{_OUTER[stem]}.{kind}"
+    match = re.fullmatch(r"blk\.(\d+)\.(\w+)", stem)
+    if match is None or match[2] not in _INNER:
+        return None
+    return f"model.layers.{match[1]}.{_INNER[match[2]]}.{kind}"
+
+
+def tensor_name(name: str) -> str | None:
+    """The GGUF name of a Hugging Face tensor of these families, or None: the inverse of `hf_name`."""
+    stem, _, kind = name.rpartition(".")
+    if kind not in ("weight", "bias"):
+        return None
+    for ours, theirs in _OUTER.items():
+        if stem == theirs:
+            return f"{ours}.{kind}"
+    match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", stem)
+    inner = {theirs: ours for ours, theirs in _INNER.items()}
+    if match is None or match[2] not in inner:
+        return None
+    return f"blk.{match[1]}.{inner[match[2]]}.{kind}"
+
+
+def state_dict(path: Path) -> "dict[str, np.ndarray[Any, Any]]":
+    """All weights of a GGUF as float32 arrays under Hugging Face's names. Raises BadGguf, DeployError."""
+    return dict(_weights(path))
+
+
+def _weights(path: Path) -> "Iterator[tuple[str, np.ndarray[Any, Any]]]":
+    import numpy as np
+
+    file = gguf.open_model(path)
+    architecture = str(gguf.metadata(file, "general.architecture"))
+    if architecture not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise DeployError(
+            f"{path}: weights are read for {known}, not for {architecture}", hint="give another base model"
+        )
+    for tensor in file.tensors.values():
+        if tensor.name in _DERIVED:
+            continue
+        name = hf_name(tensor.name)
+        if name is None:
+            raise BadGguf(
+                f"{path}: tensor {tensor.name} has no place in a {architecture}", hint="give another base model"
+            )
+        values = np.empty((tensor.rows, tensor.shape[-1]), dtype=np.float32)
+        for first, rows in gguf.read_rows(file, tensor):
+            values[first : first + len(rows)] = rows
+        heads = gguf.rotary_heads(file, tensor.name)
+        yield name, gguf.permute_rows(values.reshape(tensor.shape), heads, undo=True)
+
+
+def load_into(path: Path, config_folder: Path, dtype: Any = "float32") -> Any:
+    """The transformers model of `config_folder/config.json` with the weights of the GGUF `path`, in eval mode.
+
+    `dtype` is a torch dtype or its name. Raises BadGguf where weights and config do not belong together.
+    """
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    config = AutoConfig.from_pretrained(config_folder)
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config)
+    state = {name: torch.from_numpy(values).to(kind) for name, values in _weights(path)}
+    if config.tie_word_embeddings:
+        _tie(path, state)
+    try:
+        model.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise BadGguf(f"{path} does not fit {config_folder}: {error}", hint="give the base of this build") from error
+    model.tie_weights()
+    return model.eval()
+
+
+def _tie(path: Path, state: dict[str, Any]) -> None:
+    """Let the output layer share the embeddings, as the config says; a different one in the file is an error."""
+    import torch
+
+    shared = state.get("model.embed_tokens.weight")
+    own = state.get("lm_head.weight")
+    if own is not None and shared is not None and not torch.equal(own, shared):
+        raise BadGguf(f"{path} has an output layer of its own, the config ties it", hint="give the base of this build")
+    if shared is not None:
+        state["lm_head.weight"] = shared

@@ -1,0 +1,199 @@
+"""A small stand-in for an Ollama server that fails on demand, and a GGUF of a few hundred bytes to give it.
+
+It keeps names and digests as the real one does; `faults` maps `"METHOD /path"` to a function that answers instead.
+"""
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strop.deploy import container
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'"
+    " }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+Answer = Callable[["Handler"], None]
+
+
+class FakeOllama(ThreadingHTTPServer):
+    """The server's state: models by name (their weights' and manifest's digests), uploads, requests and faults."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.version = "0.34.1"
+        self.weights: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
+        self.blobs: set[str] = set()
+        self.created: dict[str, dict[str, Any]] = {}
+        self.loaded: set[str] = set()
+        self.calls: list[str] = []
+        self.headers_seen: list[dict[str, str]] = []
+        self.answer: dict[str, Any] = {"response": "Yes.", "done_reason": "stop", "prompt_eval_count": 9}
+        self.faults: dict[str, Answer] = {}
+        self.hung = threading.Event()
+
+    @property
+    def host(self) -> str:
+        """The address to call."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def add(self, name: str, weights: str, mark: str = "") -> None:
+        """Have a model; its manifest's digest follows from its weights and `mark`."""
+        self.weights[name] = weights
+        self.digests[name] = hashlib.sha256(f"{weights}{mark}".encode()).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: FakeOllama
+    body: dict[str, Any]
+
+    def answer(self) -> None:
+        """Note the call, then a fault if one is set, else as Ollama would."""
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        blob = self.path.startswith("/api/blobs/")
+        self.body = json.loads(raw) if raw and not blob else {}
+        call = f"{self.command} {'/api/blobs' if blob else self.path}"
+        self.server.calls.append(call)
+        self.server.headers_seen.append({key.lower(): value for key, value in self.headers.items()})
+        fault = self.server.faults.get(call)
+        if fault is not None:
+            fault(self)
+        elif blob:
+            self.blob(hashlib.sha256(raw).hexdigest())
+        else:
+            getattr(self, self.path.rpartition("/")[2])()
+
+    do_GET = do_HEAD = do_POST = do_DELETE = answer
+
+    def blob(self, sha256: str) -> None:
+        """HEAD or POST of a file."""
+        asked = self.path.rpartition(":")[2]
+        if self.command == "HEAD":
+            self.send(200 if asked in self.server.blobs else 404)
+        elif sha256 != asked:
+            self.send(400, {"error": "digest mismatch"})
+        else:
+            self.server.blobs.add(asked)
+            self.send(201)
+
+    def version(self) -> None:
+        self.send(200, {"version": self.server.version})
+
+    def tags(self) -> None:
+        digests = self.server.digests.items()
+        self.send(200, {"models": [{"name": name, "model": name, "digest": digest} for name, digest in digests]})
+
+    def ps(self) -> None:
+        self.send(200, {"models": [{"model": name} for name in sorted(self.server.loaded)]})
+
+    def show(self) -> None:
+        weights = self.server.weights[self.body["model"]]
+        self.send(200, {"modelfile": f"# made\nFROM /blobs/sha256-{weights}\n", "model_info": {}})
+
+    def create(self) -> None:
+        name = self.body["model"]
+        weights = next(iter(self.body["files"].values())).partition(":")[2]
+        if weights not in self.server.blobs:
+            self.send(400, {"error": "no such blob"})
+            return
+        self.server.add(name, weights, str(self.body.get("template")))
+        self.server.created[name] = self.body
+        self.lines({"status": "writing manifest"}, {"status": "success"})
+
+    def copy(self) -> None:
+        source, destination = self.body["source"], self.body["destination"]
+        if source not in self.server.digests:
+            self.send(404, {"error": "no such model"})
+            return
+        self.server.weights[destination] = self.server.weights[source]
+        self.server.digests[destination] = self.server.digests[source]
+        self.send(200)
+
+    def delete(self) -> None:
+        known = self.server.digests.pop(self.body["model"], None)
+        self.send(200 if known else 404)
+
+    def generate(self) -> None:
+        name = self.body["model"]
+        if self.body.get("prompt"):
+            self.send(200, {"model": name, "done": True, "eval_count": 2, **self.server.answer})
+            return
+        unload = self.body.get("keep_alive") == 0
+        (self.server.loaded.discard if unload else self.server.loaded.add)(name)
+        reason = "unload" if unload else "load"
+        self.send(200, {"model": name, "done": True, "done_reason": reason, "response": ""})
+
+    def send(self, status: int, data: object = None) -> None:
+        """A whole answer."""
+        body = b"" if data is None else json.dumps(data).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.command != "HEAD" else b"")
+
+    def lines(self, *parts: object) -> None:
+        """A stream of JSON lines under HTTP 200."""
+        body = "".join(json.dumps(part) + "\n" for part in parts).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Nothing on stderr."""
+
+
+def failing(status: int, text: str = "it broke") -> Answer:
+    """A fault: an HTTP error."""
+    return lambda handler: handler.send(status, {"error": text})
+
+
+def hanging(handler: Handler) -> None:
+    """A fault: no answer until the test is over."""
+    handler.server.hung.wait(30)
+    handler.close_connection = True
+
+
+@contextlib.contextmanager
+def running() -> Iterator[FakeOllama]:
+    """A fake server in a thread of its own."""
+    server = FakeOllama()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.hung.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def tiny_gguf(path: Path, mark: str, template: str | None = CHATML) -> Path:
+    """A GGUF with one tensor and a chat template; `mark` makes its bytes its own."""
+    fields = [
+        container.field("general.architecture", "llama", "str"),
+        container.field("general.name", mark, "str"),
+        container.field("llama.context_length", 2048, "u32"),
+        container.field("tokenizer.ggml.tokens", ["<s>", "<|im_end|>"], "str[]"),
+        container.field("tokenizer.ggml.bos_token_id", 0, "u32"),
+        container.field("tokenizer.ggml.eos_token_id", 1, "u32"),
+    ]
+    if template is not None:
+        fields.append(container.field("tokenizer.chat_template", template, "str"))
+    data = np.zeros((1, 32), np.float32)
+    container.write(path, fields, [container.Planned("token_embd.weight", 0, (1, 32), lambda: [data])])
+    return path
