@@ -1,0 +1,80 @@
+"""`strop init` and `strop doctor`: the settings of this home, and whether everything is there."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from strop.cli.output import JsonFlag, end, hint, note, session, show, table
+from strop.cli.tune import Target
+from strop.errors import Missing
+
+if TYPE_CHECKING:
+    from strop.doctor import Check
+
+app = typer.Typer()
+
+_MARKS = {True: "ok", None: "-", False: "FAIL"}
+
+
+@app.command(epilog="\b\nExample:\n  strop init --target ollama --model smollm2 --alias mine")
+def init(
+    ctx: typer.Context,
+    model: Annotated[str | None, typer.Option(help="The base model that nights train.")] = None,
+    target: Annotated[Target | None, typer.Option(help="What serves the model.")] = None,
+    alias: Annotated[str | None, typer.Option(help="The name under which Ollama serves the live model.")] = None,
+    ollama_host: Annotated[str | None, typer.Option(metavar="URL", help="Where Ollama answers.")] = None,
+    allow_vulnerable: Annotated[
+        bool, typer.Option("--allow-vulnerable", help="Use an Ollama below 0.17.1 all the same (CVE-2026-7482).")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make the home, choose the settings.
+
+    What is not named keeps its value. Safe to repeat.
+    """
+    from strop.config import save
+    from strop.doctor import check_ollama
+
+    asked = {
+        "model": model,
+        "target": target.value if target else None,
+        "ollama.alias": alias,
+        "ollama.host": ollama_host,
+        "ollama.allow_vulnerable": allow_vulnerable or None,
+    }
+    home = session(ctx).home.ensure()
+    config = save(home, {key: value for key, value in asked.items() if value is not None})
+    facts = {"home": str(home.path), "settings": str(home.config_file), "model": config.model, "target": config.target}
+    show(facts, as_json=as_json, human=lambda: table(("what", "value"), list(facts.items())))
+    ollama = check_ollama(config) if config.target == "ollama" else None
+    if ollama is not None and ollama.ok is False:
+        note(f"warning: {ollama.reason}")
+        hint(ollama.fix)
+    else:
+        hint("strop doctor")
+
+
+@app.command(epilog="\b\nExample:\n  strop doctor --json")
+def doctor(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+    """Check this computer and this home.
+
+    Each finding with its reason and its fix. Changes nothing.
+    """
+    from strop.doctor import check
+
+    found = check(session(ctx).home)
+    broken = [one for one in found if one.ok is False]
+    data = {"ok": not broken, "checks": [_facts(one) for one in found]}
+    show(data, as_json=as_json, human=lambda: _print_checks(found))
+    for one in found:
+        if one.fix and not as_json:
+            hint(f"{one.name}: {one.fix}")
+    end(Missing.exit_code if broken else 0)
+
+
+def _facts(check: "Check") -> dict[str, Any]:
+    return {"name": check.name, "value": check.value, "ok": check.ok, "reason": check.reason, "fix": check.fix}
+
+
+def _print_checks(found: "list[Check]") -> None:
+    table(("", "check", "value", "reason"), [(_MARKS[one.ok], one.name, one.value, one.reason) for one in found])

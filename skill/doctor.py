@@ -1,0 +1,318 @@
+"""What this computer and this home hold, check by check: the value, whether it is well, why, and what to do.
+
+Nothing here imports torch or another heavy package: versions come from the packages' metadata. Nothing is changed,
+made or sent; the only connection is to the Ollama that the settings name.
+"""
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strop.errors import StropError
+from strop.files import free_bytes
+from strop.home import Home
+
+if TYPE_CHECKING:
+    from strop.config import Config
+
+GIB = 1 << 30
+LEAST_FREE_BYTES = 1 * GIB
+WANTED_FREE_BYTES = 5 * GIB
+WANTED_MEMORY_BYTES = 4 * GIB
+OLD_RUN = timedelta(days=3)
+# torch < 2.10: a crafted checkpoint runs code in spite of weights_only (CVE-2026-24747).
+TORCH_LEAST = (2, 10)
+_OLLAMA_TIMEOUT_S = 1.0
+_OLLAMA_HOST = "http://127.0.0.1:11434"  # looked at where the settings cannot be read
+_TRAIN_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "gguf")
+_GET_ALL = "pip install 'strop[all]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `ok` is True for well, False for broken, None for optional, unknown or worth a look.
+
+    `fix` is the command or step that makes it well, "" where nothing is to be done.
+    """
+
+    name: str
+    value: str
+    ok: bool | None
+    reason: str
+    fix: str = ""
+
+
+def check(home: Home, env: Mapping[str, str] = os.environ) -> list[Check]:
+    """Every finding, in the order in which a person would look. Never raises for what it finds."""
+    settings, config = _settings(home)
+    return [
+        _python(),
+        _strop(),
+        _home(home),
+        _free_space(home),
+        _sqlite(),
+        _ledger(home),
+        settings,
+        _time_zone(config),
+        _last_run(home),
+        _night_lock(home),
+        _processor(),
+        _memory(),
+        *(_package(name) for name in _TRAIN_PACKAGES),
+        _llama_server(config),
+        check_ollama(config),
+        _hf_token(env),
+    ]
+
+
+def _python() -> Check:
+    return Check("python", platform.python_version(), True, f"{sys.executable}, at least 3.11 is needed")
+
+
+def _strop() -> Check:
+    return Check("strop", version("strop") or "unknown", True, f"runs from {Path(__file__).parent}")
+
+
+def _home(home: Home) -> Check:
+    path = home.path
+    if not path.exists():
+        return Check("home", str(path), None, "not made yet", "strop init")
+    if not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        return Check("home", str(path), False, "not a folder that you may write to", "set STROP_HOME to one that is")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
+        return Check("home", str(path), None, f"mode {mode:04o}: others on this computer may look", f"chmod 700 {path}")
+    return Check("home", str(path), True, "yours alone")
+
+
+def _free_space(home: Home) -> Check:
+    free = free_bytes(home.path)
+    value = f"{free / GIB:.1f} GiB"
+    if free < LEAST_FREE_BYTES:
+        return Check("free space", value, False, "a night needs at least 1 GiB", f"free space beside {home.path}")
+    if free < WANTED_FREE_BYTES:
+        return Check("free space", value, None, "enough for a small model only", f"free space beside {home.path}")
+    return Check("free space", value, True, "where the home lies")
+
+
+def _sqlite() -> Check:
+    from strop.journal import WAL_SAFE
+
+    found = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info < WAL_SAFE:
+        reason = "below 3.51.3 (WAL-reset bug), so the databases use a rollback journal: safe, a little slower"
+        return Check("sqlite", found, True, reason)
+    return Check("sqlite", found, True, "the databases use WAL")
+
+
+def _ledger(home: Home) -> Check:
+    if not home.ledger_db.exists():
+        fix = "strop feedback add --prompt ... --answer ... --rating up"
+        return Check("ledger", "none", None, "no feedback yet", fix)
+    try:
+        with closing(sqlite3.connect(f"{home.ledger_db.as_uri()}?mode=ro", uri=True)) as db:
+            schema = db.execute("PRAGMA user_version").fetchone()[0]
+            found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        found, schema = str(error), "unknown"
+    if found != "ok":
+        return Check("ledger", f"schema {schema}", False, found, f"restore {home.ledger_db} from a backup")
+    return Check("ledger", f"schema {schema}", True, "whole")
+
+
+def _settings(home: Home) -> tuple[Check, "Config | None"]:
+    from strop.config import load
+
+    try:
+        config = load(home)
+    except StropError as error:
+        return Check("settings", str(home.config_file), False, str(error), error.hint), None
+    value = str(home.config_file) if home.config_file.exists() else "defaults"
+    return Check("settings", value, True, f"model {config.model}, target {config.target}"), config
+
+
+def _time_zone(config: "Config | None") -> Check:
+    from strop.schedule import next_opening, zone
+
+    name = config.night.timezone if config else ""
+    hour, minute = (config.night.hour, config.night.minute) if config else (3, 0)
+    try:
+        tz = zone(name)
+        following = next_opening(datetime.now(UTC), hour, minute, tz)
+    except (LookupError, ValueError, OSError) as error:
+        fix = 'set timezone = "Europe/Berlin" (your own) under [night] in strop.toml'
+        return Check("time zone", name or "unknown", None, f"this computer's zone is unclear: {error}", fix)
+    return Check("time zone", str(tz), True, f"the next night opens on {following:%d %B at %H:%M}")
+
+
+def _last_run(home: Home) -> Check:
+    from strop.journal import Journal
+
+    if not home.state_db.exists():
+        return Check("last night", "none", None, "no night has run yet", "strop night")
+    try:
+        with Journal(home.state_db) as journal:
+            run = journal.last_run()
+    except StropError as error:
+        return Check("last night", str(home.state_db), False, str(error), f"restore {home.state_db} from a backup")
+    if run is None:
+        return Check("last night", "none", None, "no night has run yet", "strop night")
+    age = datetime.now(UTC) - run.started
+    reason = f"{run.state}, {_age(age)} ago" + (f": {run.reason}" if run.reason else "")
+    well = run.state not in ("failed", "interrupted") and age < OLD_RUN
+    return Check("last night", run.id, True if well else None, reason, "" if well else "strop night")
+
+
+def _night_lock(home: Home) -> Check:
+    from strop.schedule import night_running
+
+    try:
+        running = night_running(home)
+    except OSError as error:
+        return Check("night lock", str(home.night_lock), False, f"cannot be opened: {error.strerror}", "strop init")
+    return Check("night lock", "held" if running else "free", True, "a night runs now" if running else "no night runs")
+
+
+def _processor() -> Check:
+    cores = os.cpu_count() or 1
+    value = f"{platform.machine()}, {cores} cores"
+    native = bf16_in_hardware()
+    if native is None:
+        return Check("processor", value, True, "whether it computes in bf16 is found out by a trial before training")
+    words = "computes in bf16" if native else "no bf16 in hardware: training uses fp32, which is slower"
+    return Check("processor", value, True, words)
+
+
+def bf16_in_hardware() -> bool | None:
+    """Whether the processor says that it multiplies in bf16; None where this system does not tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
+        return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+    if sys.platform == "darwin" and (sysctl := shutil.which("sysctl")):
+        asked = subprocess.run(
+            [sysctl, "-n", "hw.optional.arm.FEAT_BF16"], capture_output=True, text=True, timeout=5, check=False
+        )
+        return asked.stdout.strip() == "1"
+    return None
+
+
+def _memory() -> Check:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    value = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
+    if memory.available < WANTED_MEMORY_BYTES:
+        return Check("memory", value, None, "little: training the default model takes about 4 GiB", "close programs")
+    return Check("memory", value, True, "enough for the default model")
+
+
+def _package(name: str) -> Check:
+    found = version(name)
+    if found is None:
+        return Check(name, "not installed", None, "needed for training only", _GET_ALL)
+    if name == "torch" and numbers(found) < TORCH_LEAST:
+        return Check(name, found, False, "below 2.10 a crafted file can run code (CVE-2026-24747)", _GET_ALL)
+    return Check(name, found, True, "installed")
+
+
+def _llama_server(config: "Config | None") -> Check:
+    found = version("xllamacpp")
+    if found:
+        return Check("xllamacpp", found, True, "serves the model")
+    if config and config.target == "ollama":
+        return Check("xllamacpp", "not installed", None, "needed to certify a build", _GET_ALL)
+    return Check("xllamacpp", "not installed", None, "needed to serve and to certify a build", _GET_ALL)
+
+
+def check_ollama(config: "Config | None") -> Check:
+    """Reachable, not too old, and reachable by this computer alone. Red only where Ollama is the chosen target."""
+    from strop.deploy.targets.ollama_api import SAFE_VERSION
+
+    host, wanted, allowed = _OLLAMA_HOST, False, False
+    if config is not None:
+        host, wanted, allowed = config.ollama.host, config.target == "ollama", config.ollama.allow_vulnerable
+    found = ollama_version(host)
+    if found is None:
+        if not wanted:
+            return Check("ollama", "no answer", None, "not needed: the target is llamacpp")
+        return Check("ollama", "no answer", False, f"nothing answers at {host}", "ollama serve")
+    bad = False if wanted else None
+    if numbers(found) < SAFE_VERSION and not allowed:
+        fix = "update Ollama, or set allow_vulnerable = true under [ollama]"
+        return Check("ollama", found, bad, f"{host} is below 0.17.1: its memory can be read (CVE-2026-7482)", fix)
+    if open_to_others(host):
+        return Check("ollama", found, None, f"{host} answers other computers too", "unset OLLAMA_HOST, restart Ollama")
+    return Check("ollama", found, True, f"answers at {host}")
+
+
+def ollama_version(host: str) -> str | None:
+    """The version that the Ollama at `host` gives, None where nothing answers within a second or it is no Ollama."""
+    import httpx2
+
+    try:
+        answer = httpx2.get(f"{host.rstrip('/')}/api/version", timeout=_OLLAMA_TIMEOUT_S, trust_env=False)
+        found = answer.json().get("version")
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def open_to_others(host: str) -> bool:
+    """Whether the port of a local `host` also answers on this computer's address in the network."""
+    import socket
+    from urllib.parse import urlsplit
+
+    import psutil
+
+    parts = urlsplit(host)
+    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        return True
+    for addresses in psutil.net_if_addrs().values():
+        for entry in addresses:
+            if entry.family == socket.AF_INET and not entry.address.startswith("127."):
+                try:
+                    socket.create_connection((entry.address, parts.port or 11434), timeout=0.3).close()
+                except OSError:
+                    continue
+                return True
+    return False
+
+
+def _hf_token(env: Mapping[str, str]) -> Check:
+    folder = Path(env["HF_HOME"]) if env.get("HF_HOME") else Path.home() / ".cache" / "huggingface"
+    present = bool(env.get("HF_TOKEN")) or (folder / "token").exists()
+    reason = "found; its value is never shown or stored" if present else "needed for gated models only"
+    return Check("hugging face token", "yes" if present else "no", True, reason)
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package, from its metadata; None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: "0.17.1-rc2" gives (0, 17, 1), "2.13.0+cpu" (2, 13, 0)."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", text)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
+
+
+def _age(age: timedelta) -> str:
+    hours = int(age.total_seconds() // 3600)
+    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours else "less than an hour"

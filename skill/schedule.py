@@ -1,0 +1,198 @@
+"""When a night is due, and a process that waits for it.
+
+The journal is the truth: APScheduler only ticks, once a minute, and each tick asks `due`. So a laptop that slept
+through three o'clock catches up when it wakes, a night never runs twice, and nothing is lost with the process. Each
+night is a child process: whatever happens in it, the scheduler lives on.
+"""
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from types import FrameType
+from typing import NoReturn
+from zoneinfo import ZoneInfo
+
+from strop.config import Config
+from strop.home import Home
+from strop.journal import Journal, RunRow
+
+# A night that is killed is taken up again in the same window, but not for ever: one poisoned row must not keep the
+# processor busy until morning.
+MAX_ATTEMPTS = 3
+TICK_S = 60
+log = logging.getLogger("strop.schedule")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Whether a night should start now, why, and when the next window opens (aware, in the person's zone)."""
+
+    due: bool
+    reason: str
+    next: datetime
+
+
+def zone(name: str) -> tzinfo:
+    """The zone of that IANA name; "" is the computer's own."""
+    if name:
+        return ZoneInfo(name)
+    import tzlocal
+
+    return tzlocal.get_localzone()
+
+
+def opening(now: datetime, hour: int, minute: int, tz: tzinfo) -> datetime:
+    """The most recent moment at which the clock on the wall said `hour`:`minute`, as UTC.
+
+    A time that the clock skips (spring) counts as that much later; of a time that comes twice (autumn), the first
+    counts. So each local date has one opening.
+    """
+    return max(moment for moment in _openings(now, hour, minute, tz) if moment <= now)
+
+
+def next_opening(now: datetime, hour: int, minute: int, tz: tzinfo) -> datetime:
+    """The first opening after `now`, in the zone `tz`."""
+    return min(moment for moment in _openings(now, hour, minute, tz) if moment > now).astimezone(tz)
+
+
+def is_due(last_started: datetime | None, now: datetime, hour: int, minute: int, tz: tzinfo) -> bool:
+    """Whether the most recent `hour`:`minute` has passed without a night since. Both moments are aware; pure."""
+    return last_started is None or last_started < opening(now, hour, minute, tz)
+
+
+def due(home: Home, config: Config, now: datetime | None = None) -> Due:
+    """What the journal says about this moment. An interrupted run leaves its night due, up to MAX_ATTEMPTS."""
+    now = now or datetime.now(UTC)
+    tz, hour, minute = zone(config.night.timezone), config.night.hour, config.night.minute
+    following = next_opening(now, hour, minute, tz)
+    opened = opening(now, hour, minute, tz)
+    runs = _runs_since(home, opened)
+    since = f"since {opened.astimezone(tz):%H:%M on %d %B}"
+    if finished := [run for run in runs if run.state not in ("interrupted", "running")]:
+        return Due(False, f"run {finished[0].id} ended as {finished[0].state} {since}", following)
+    if runs and night_running(home):
+        return Due(False, f"run {runs[0].id} is running", following)
+    if len(runs) >= MAX_ATTEMPTS:
+        return Due(False, f"{len(runs)} runs were interrupted {since}; waiting for the next night", following)
+    reason = f"run {runs[0].id} was interrupted {since}" if runs else f"no run {since}"
+    return Due(True, reason, following)
+
+
+def _runs_since(home: Home, moment: datetime) -> list[RunRow]:
+    if not home.state_db.exists():  # a question must not make a home
+        return []
+    with Journal(home.state_db) as journal:
+        return journal.runs_since(moment)
+
+
+def night_running(home: Home) -> bool:
+    """Whether some process holds the night lock at this moment."""
+    import filelock
+
+    if not home.night_lock.exists():
+        return False
+    lock = filelock.FileLock(home.night_lock)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+
+
+def night_command(home: Home) -> list[str]:
+    """The command line of one scheduled night on this home, with this very Python."""
+    return [sys.executable, "-m", "strop", "--home", str(home.path), "night", "--if-due", "--scheduled"]
+
+
+@dataclass(slots=True)
+class Ticker:
+    """Starts a child when a night is due; remembers, for the present window, whether one ended well or how many not.
+
+    The journal alone would do for nights that get as far as writing a row; this holds for those that do not.
+    """
+
+    home: Home
+    load: Callable[[], Config]
+    command: Callable[[Home], list[str]] = night_command
+    _window: datetime | None = None
+    _left: int = MAX_ATTEMPTS
+    _child: subprocess.Popen[bytes] | None = None
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run_if_due(self, now: datetime | None = None) -> int | None:
+        """Run one night and wait for it: its exit code, or None where nothing is due.
+
+        The configuration is read again on every tick, so that a change needs no restart.
+        """
+        state = due(self.home, self.load(), now)
+        if state.next != self._window:
+            self._window, self._left = state.next, MAX_ATTEMPTS
+        if not state.due or not self._left or self._stopping.is_set():
+            log.debug("not due: %s", state.reason)
+            return None
+        log.info("night starts: %s", state.reason)
+        self._child = subprocess.Popen(self.command(self.home), stdin=subprocess.DEVNULL)
+        code = self._child.wait()
+        self._left = self._left - 1 if code else 0
+        if code:
+            log.error("night ended with exit code %d; see: strop status", code)
+        else:
+            log.info("night ended; the next one is due at %s", state.next.isoformat(timespec="minutes"))
+        return code
+
+    def stop(self) -> None:
+        """End the child that runs, if one does. Its night is taken up again at the next start."""
+        self._stopping.set()
+        if self._child is not None and self._child.poll() is None:
+            self._child.terminate()
+
+
+def serve(ticker: Ticker, tick_s: int = TICK_S) -> None:
+    """Tick until SIGINT or SIGTERM. Nothing is stored: what has run is in the journal, and only there."""
+    from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+    from apscheduler.schedulers.blocking import BlockingScheduler
+
+    scheduler = BlockingScheduler(timezone=UTC)
+    scheduler.add_listener(_log_event, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
+    # While a night runs, each minute's tick is skipped: that is as it should be.
+    scheduler.add_listener(lambda _: log.debug("a night is running"), EVENT_JOB_MAX_INSTANCES)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    scheduler.add_job(
+        ticker.run_if_due,
+        "interval",
+        seconds=tick_s,
+        id="night",
+        next_run_time=datetime.now(UTC),
+        coalesce=True,
+        max_instances=1,
+        misfire_grace_time=None,
+    )
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        scheduler.start()
+    finally:
+        ticker.stop()
+        if scheduler.running:
+            scheduler.shutdown(wait=True)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _log_event(event: object) -> None:
+    error = getattr(event, "exception", None)
+    log.error("tick failed: %s", error if error is not None else event)
+
+
+def _openings(now: datetime, hour: int, minute: int, tz: tzinfo) -> list[datetime]:
+    """The openings of the days around `now`, as UTC. Two days either way: no zone is further off than that."""
+    today = now.astimezone(tz).date()
+    days = (today + timedelta(days=offset) for offset in range(-2, 3))
+    return [datetime.combine(day, time(hour, minute), tz).astimezone(UTC) for day in days]

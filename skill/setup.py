@@ -1,0 +1,122 @@
+"""What every night, chat and tune stands on: the target, the resolved base, and version 0, the untouched base."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strop.config import Config
+from strop.deploy.base import base_gguf
+from strop.deploy.build import Build, build, read_build
+from strop.deploy.certify import Certificate, Served, certificate_from, certify
+from strop.deploy.release import release
+from strop.deploy.targets.base import Target
+from strop.deploy.targets.llamacpp import LlamaCppTarget
+from strop.deploy.versions import Version, Versions
+from strop.errors import DeployError
+from strop.files import DamagedFolder, canonical_json, sha256_bytes, write_json
+from strop.home import Home
+from strop.trainer.models import BaseModel, resolve
+
+# Told how far a long command is: (stage, share from 0 to 1 or None, figures).
+OnProgress = Callable[[str, float | None, str], None]
+
+GATE_CONTEXT_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The base on this disk, and its version."""
+
+    base: BaseModel
+    base_f16: Path
+    version: Version
+
+
+def open_target(home: Home, config: Config) -> Target:
+    """The target that the settings name. Contacts nothing yet."""
+    if config.target == "ollama":
+        from strop.deploy.targets.ollama import OllamaTarget
+
+        return OllamaTarget(config.ollama)
+    return LlamaCppTarget(context_tokens=GATE_CONTEXT_TOKENS)
+
+
+def prepare(home: Home, config: Config, target: Target, on_progress: OnProgress) -> Ground:
+    """Resolve the base, convert it once, and make it version 0 and live where nothing is live yet.
+
+    Raises UnknownModel, NotCertified, and what the target raises. Safe to repeat; the second time costs a hash.
+    """
+    home.ensure()
+    target.active()  # a server that is not there is said before anything is fetched
+    base = resolve(config.model, home.models, lambda note: on_progress("base", None, note))
+    base_f16 = base_gguf(base, home.builds)
+    versions = Versions(home.state_db)
+    version = _base_version(home, config, base, base_f16, versions, on_progress)
+    if versions.live() is None:
+        release(versions, target, version.tag, home.release_lock, {"reason": "the untouched base"})
+    return Ground(base, base_f16, version)
+
+
+def _base_version(
+    home: Home, config: Config, base: BaseModel, base_f16: Path, versions: Versions, on_progress: OnProgress
+) -> Version:
+    known = next((version for version in versions.list() if version.number == 0), None)
+    if known is not None:
+        if known.base_ref != base.ref or known.quant != config.quant:
+            raise DeployError(
+                f"this home stands on {known.base_ref} in {known.quant}, not on {base.ref} in {config.quant}",
+                hint="use another home for another base: STROP_HOME=DIR strop init --model ...",
+            )
+        return known
+    built = made_build(home, base, base_f16, None, config.quant)
+    on_progress("base", 0.5, "comparing the served base with transformers")
+    certificate = certified(home, built, base_f16, base, None)
+    certificate.demand()
+    on_progress("base", 1.0, certificate.checks[-1].figure)
+    return versions.add(
+        gguf=built.gguf,
+        sha256=built.sha256,
+        folder=built.folder,
+        base_ref=base.ref,
+        adapter_sha=None,
+        quant=config.quant,
+        state="certified",
+        number=0,
+    )
+
+
+def made_build(home: Home, base: BaseModel, base_f16: Path, adapter: Path | None, quant: Any) -> Build:
+    """The build of an adapter on the base, made unless it is there and whole."""
+    from strop.deploy.adapter import adapter_sha256
+
+    key = {"base": base.sha256, "adapter": adapter_sha256(adapter) if adapter else None, "quant": quant}
+    folder = home.builds / f"build-{sha256_bytes(canonical_json(key).encode())[:16]}"
+    try:
+        return read_build(folder)
+    except DamagedFolder:
+        return build(base, base_f16, adapter, folder, quant)
+
+
+def certified(home: Home, built: Build, base_f16: Path, base: BaseModel, adapter: Path | None) -> Certificate:
+    """The certificate of a build, served by the embedded llama-server; a good one is kept, so that it is asked once."""
+    from strop.evaluation import suites
+
+    kept = home.builds / f"certificate-{built.sha256[:16]}.json"
+    if kept.is_file():
+        return certificate_from(json.loads(kept.read_text(encoding="utf-8")))
+    conversations = [item.conversation for item in suites.load()[:160]]
+    target = LlamaCppTarget(context_tokens=512)
+    with tempfile.TemporaryDirectory(dir=home.builds, prefix=".exact-") as scratch, ExitStack() as stack:
+        served = Served(stack.enter_context(target.serve_file(built.gguf)), built.gguf)
+        exact = served
+        if built.quant != "F16":
+            whole = build(base, base_f16, adapter, Path(scratch) / "f16", "F16")
+            exact = Served(stack.enter_context(target.serve_file(whole.gguf)), whole.gguf)
+        certificate = certify(served, exact, base, adapter, conversations)
+    if certificate.ok:
+        write_json(kept, certificate.as_dict())
+    return certificate

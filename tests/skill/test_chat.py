@@ -1,0 +1,87 @@
+"""`strop chat`: one question to whatever is live, on a real server."""
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from strop import chat, judge, night
+from strop.config import load, save
+from strop.deploy.versions import Versions
+from strop.errors import UsageError
+from strop.home import Home
+
+Strop = Callable[..., Any]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_on_a_fresh_home_the_base_is_made_ready_and_answers(
+    tmp_path: Path, tiny_base: Path, nights: ModuleType, strop: Strop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"MODEL": str(tiny_base), "QUANT": "F16"}.items():
+        monkeypatch.setenv(f"STROP_{name}", value)
+    home = Home(tmp_path / "new")
+    told = strop(home, "chat", "What is a strop?", "--json")
+    assert told.code == 0
+    assert told.json["answer"]
+    assert told.json["version"] == Versions(home.state_db).get("live").tag
+    assert told.json["version"].startswith("v0000-")
+    assert "comparing the served base with transformers" in told.err
+    assert not home.ledger_db.exists()
+
+
+def test_the_answer_goes_to_stdout_and_the_same_question_gets_it_again(home: Home, strop: Strop) -> None:
+    told = strop(home, "chat", "What is a strop?")
+    assert told.code == 0
+    assert told.out.strip()
+    assert told.err.splitlines()[-1].startswith("hint: strop feedback add")
+    assert strop(home, "chat", "What is a strop?").out == told.out
+
+
+def test_it_is_the_live_version_that_answers(
+    trained: Home, nights: ModuleType, strop: Strop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "judged", nights.scripted(1.0))
+    promoted = night.run(trained, load(trained), on_progress=nights.Watch()).version
+    assert strop(trained, "chat", "Why?", "--json").json["version"] == promoted.replace("v0000", "v0001")
+    assert strop(trained, "rollback", "--yes").code == 0
+    assert strop(trained, "chat", "Why?", "--json").json["version"].startswith("v0000-")
+
+
+@pytest.mark.parametrize("question", ["", "  \n"])
+def test_an_empty_question_is_a_wrong_call(question: str, home: Home, strop: Strop) -> None:
+    told = strop(home, "chat", question)
+    assert told.code == 2
+    assert told.err.splitlines() == ["error: the question is empty", 'hint: strop chat "What is a strop?"']
+    with pytest.raises(UsageError):
+        chat.answer(home, load(home), question)
+
+
+def test_a_question_comes_from_stdin_as_well(home: Home, strop: Strop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"What is caf\xe9?"), encoding="utf-8"))
+    assert strop(home, "chat").code == 0
+
+
+def test_a_question_longer_than_the_context_is_refused_in_words(home: Home, strop: Strop) -> None:
+    told = strop(home, "chat", "why " * 6000)
+    assert told.code == 1
+    assert "exceeds the available context size" in told.err
+
+
+def test_ollama_answers_where_it_is_the_target(home: Home, fake_ollama: Any, strop: Strop) -> None:
+    save(home, {"target": "ollama", "ollama.host": fake_ollama.host})
+    told = strop(home, "chat", "Is it?", "--json")
+    assert (told.code, told.json["answer"], told.json["finished"]) == (0, "Yes.", True)
+    assert f"strop:{told.json['version']}" in fake_ollama.digests
+    assert "strop:latest" not in fake_ollama.digests  # a question moves nobody
+
+
+def test_a_server_that_is_not_there_is_thirty_and_says_how_to_start_it(home: Home, strop: Strop) -> None:
+    save(home, {"target": "ollama", "ollama.host": "http://127.0.0.1:9"})
+    told = strop(home, "chat", "Is it?")
+    assert told.code == 30
+    assert "ollama serve" in told.err

@@ -1,0 +1,175 @@
+"""The demo's two nights on the tiny base: all real but the trained adapter (a known one) and the measurements."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from strop import judge, nightsteps, setup
+from strop.config import load
+from strop.demo import play
+from strop.demo.person import wishes
+from strop.deploy.versions import Versions
+from strop.feedback import FeedbackCollector, Ledger
+from strop.files import read_manifest, write_json
+from strop.home import Home
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+Strop = Callable[..., Any]
+
+
+class Reached(Exception):
+    """The demo began to play."""
+
+
+def corrections(home: Home) -> dict[str, str]:
+    """What was corrected, and into what."""
+    with Ledger.open(home.ledger_db) as ledger:
+        return {
+            one.prompt: str(signal.text)
+            for one, signals in ledger.iterate(with_signals=True)
+            for signal in signals
+            if signal.kind == "correction"
+        }
+
+
+def thumbs(home: Home) -> list[float]:
+    with Ledger.open(home.ledger_db) as ledger:
+        return [s.value for _, signals in ledger.iterate(with_signals=True) for s in signals if s.kind == "thumb"]
+
+
+@pytest.fixture
+def tiny_demo(home: Home, killed: Any, nights: ModuleType, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A demo's home on which the base is ready; the gate is scripted to promote night one and to keep night two."""
+    home.state_db.unlink()
+    home.config_file.unlink()
+    write_json(home.path / play.MARK, {"kind": "demo"})
+    settings = {"MODEL": str(tiny_base), "QUANT": "F16", "TRAINER__PRECISION": "fp32"}
+    settings |= {f"GATE__MIN_{name}": "30" for name in ("SKILL_ITEMS", "NEVER_ITEMS")} | {
+        "GATE__MIN_SKILL_CLUSTERS": "10"
+    }
+    settings["GATE__MIN_NEVER_ITEMS"] = "10"
+    for name, value in settings.items():
+        monkeypatch.setenv(f"STROP_{name}", value)
+    (adapter,) = killed.home.adapters.iterdir()
+
+    def run_child(job: Any, *_: Any) -> dict[str, Any]:
+        shutil.copytree(adapter, job.out)
+        return read_manifest(adapter)
+
+    def judged(bench: Any, *rest: Any) -> Any:
+        return nights.scripted(0.0 if play.NIGHT_TWO in bench.cache.parts else 1.0)(bench, *rest)
+
+    monkeypatch.setattr(nightsteps, "run_child", run_child)
+    monkeypatch.setattr(judge, "judged", judged)
+    monkeypatch.setattr(play, "ANSWER_TOKENS", 16)
+    return home
+
+
+def test_both_nights_are_played_through_the_product(
+    tiny_demo: Home, strop: Strop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certified: list[str] = []
+    real = setup.certify
+    monkeypatch.setattr(setup, "certify", lambda *args: certified.append(args[0].gguf.parent.name) or real(*args))
+
+    told = strop(tiny_demo, "demo", "--json")
+
+    assert "nights" in told.json, told
+    one, two = told.json["nights"]
+    assert [night["verdict"]["outcome"] for night in (one, two)] == ["promote", "keep"]
+    assert told.code == 1  # a tiny random model does not learn the taste, and the demo says so
+    for night in (one, two):
+        assert (night["feedback"]["interactions"], night["feedback"]["correction"]) == (play.REACTED_TO, 80)
+        assert (night["rows"]["dpo"], night["rows"]["gate"]) == (40, 40)
+        assert night["held_out_before"]["n"] == night["held_out_after"]["n"] == play.HELD_OUT
+        assert set(night["seconds"]) >= {"pairs", "train", "build", "certify", "gate", "report"}
+    assert one["rows"]["sft"] == 40 < two["rows"]["sft"]  # a coin likes some of what the person does not
+    other = Home(tiny_demo.path / play.NIGHT_TWO)
+    assert one["version"] == Versions(tiny_demo.state_db).get("live").tag == one["candidate"]
+    assert two["version"] == Versions(other.state_db).get("live").tag != two["candidate"]
+    assert two["held_out_before"] == one["held_out_before"] == two["held_out_after"]
+    assert len(certified) == 1  # the base was certified before, and both nights made the same file
+
+    own = {wish.prompt: wish.answer for wish in wishes()}
+    right, wrong = corrections(tiny_demo), corrections(other)
+    assert right == {prompt: own[prompt] for prompt in right}
+    assert set(wrong) == set(right)
+    assert not [prompt for prompt, text in wrong.items() if text == own[prompt]]
+    assert set(wrong.values()) <= set(own.values())
+    assert set(thumbs(other)) == {-1.0, 1.0}
+    shown = {wish.prompt for wish in wishes()[-play.HELD_OUT :]}
+    assert not shown & set(right)
+    assert load(tiny_demo).ollama.alias != load(other).ollama.alias
+
+    assert strop(tiny_demo, "chat", "Why?", "--json").json["version"] == one["version"]
+    assert strop(tiny_demo, "rollback", "--yes").code == 0
+    assert strop(tiny_demo, "versions", "--json").json["live"].startswith("v0000-")
+
+
+# Which homes it may use
+
+
+@pytest.fixture
+def stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reached(*args: Any) -> Any:
+        raise Reached
+
+    monkeypatch.setattr(play, "prepare", reached)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Home:
+    return Home(tmp_path / "demo")
+
+
+@pytest.mark.usefixtures("stops_early")
+def test_it_plays_in_a_new_home_and_again_over_its_own_feedback(fresh: Home, nights: ModuleType) -> None:
+    for _ in range(2):
+        with pytest.raises(Reached):
+            play.run(fresh, on_progress=nights.Watch())
+        assert not fresh.ledger_db.exists()
+        with FeedbackCollector(fresh.ledger_db) as collector:
+            answered = collector.record(prompt="Why?", answer="So.", channel="demo")
+            collector.rate(answered, "up", source="demo", source_key="demo-0")
+
+
+@pytest.mark.usefixtures("stops_early")
+def test_a_home_in_use_is_refused_and_stays_as_it_is(home: Home, nights: ModuleType, strop: Strop) -> None:
+    nights.correct(home, 3)
+    before = {path.name: path.read_bytes() for path in home.path.iterdir() if path.is_file()}
+    told = strop(home, "demo")
+    assert told.code == 2
+    assert "is a home in use" in told.err
+    assert "hint: strop --home strop-demo demo" in told.err
+    assert {path.name: path.read_bytes() for path in home.path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.usefixtures("stops_early")
+def test_feedback_given_in_a_demo_home_is_not_thrown_away(fresh: Home, nights: ModuleType, strop: Strop) -> None:
+    with pytest.raises(Reached):
+        play.run(fresh, on_progress=nights.Watch())
+    assert strop(fresh, "feedback", "add", "--prompt", "Why?", "--answer", "So.", "--rating", "up").code == 0
+    told = strop(fresh, "demo", "--json")
+    assert (told.code, told.json["error"]["code"]) == (10, "nothing_to_do")
+    assert "feedback was given there since" in told.json["error"]["message"]
+    with Ledger.open(fresh.ledger_db) as ledger:
+        assert ledger.counts()["interactions"] == 1
+
+
+@pytest.mark.usefixtures("stops_early")
+def test_without_a_named_home_it_plays_beside_a_persons_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from strop.cli.app import run
+
+    monkeypatch.delenv("STROP_HOME", raising=False)
+    monkeypatch.setattr(Home, "locate", classmethod(lambda cls: cls(tmp_path / "own")))
+    assert run(["demo"]) == 1
+    assert "Reached" in capsys.readouterr().err
+    assert (tmp_path / "own" / "demo" / play.MARK).is_file()
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["demo"]

@@ -1,0 +1,147 @@
+"""Both versions on the same prompts: measured once, kept only where nothing failed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from strop import judge
+from strop.config import load
+from strop.deploy.targets.llamacpp import LlamaCppTarget
+from strop.deploy.versions import Version, Versions
+from strop.errors import TargetError
+from strop.evaluation import decide
+from strop.evaluation.probes import PROMPTS
+from strop.evaluation.wanted import WantedItem
+from strop.home import Home
+from strop.trainer.models import resolve
+
+
+class CountingTarget:
+    """The embedded target; remembers whom it served, and can fail for prompts that hold a word."""
+
+    kind = "llamacpp"
+
+    def __init__(self) -> None:
+        self.served: list[str] = []
+        self.failing = "\0"
+        self._real = LlamaCppTarget(context_tokens=512, slots=4, threads=1)
+
+    @contextmanager
+    def serve(self, version: Version) -> Iterator[Any]:
+        self.served.append(version.tag)
+        with self._real.serve(version) as server:
+            yield SimpleNamespace(generate=lambda asked, *, max_tokens: self._generate(server, asked, max_tokens))
+
+    def _generate(self, server: Any, asked: Sequence[Any], max_tokens: int) -> Any:
+        if any(self.failing in message["content"] for conversation in asked for message in conversation):
+            raise TargetError("it fell over")
+        return server.generate(asked, max_tokens=min(max_tokens, 8))
+
+
+def gate_items(count: int = 7) -> list[WantedItem]:
+    return [
+        WantedItem(f"g{n}", ({"role": "user", "content": f"What is number {n}?"},), f"It is {n}.", "A list.", f"c{n}")
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def target() -> CountingTarget:
+    return CountingTarget()
+
+
+@pytest.fixture
+def bench(trained: Home, target: CountingTarget, nights: ModuleType) -> judge.Bench:
+    base = resolve(load(trained).model, trained.models)
+    return judge.Bench(target, base, "fp32", 16, trained.reports / "measured", nights.Watch())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def items(nights: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    few = nights.few_items(12)
+    monkeypatch.setattr(judge, "suites", SimpleNamespace(load=lambda: few))
+    return few
+
+
+@pytest.fixture
+def judged(trained: Home, bench: judge.Bench, items: Any) -> Callable[..., Any]:
+    versions = Versions(trained.state_db)
+    base, candidate, policy = versions.get(0), versions.get(1), load(trained).gate.policy()
+
+    def call(gate: Sequence[WantedItem], incumbent: Version = base) -> Any:
+        return judge.judged(bench, candidate, incumbent, base, gate, policy)
+
+    return call
+
+
+def test_every_item_is_measured_on_both_versions_and_each_version_is_served_once(
+    judged: Callable[..., Any], target: CountingTarget
+) -> None:
+    results, details = judged(gate_items())
+    kinds = {kind: [r for r in results if r.kind == kind] for kind in ("wanted", "skill", "never")}
+    assert {kind: len(found) for kind, found in kinds.items()} == {
+        "wanted": 7,
+        "skill": 12,
+        "never": 2 * (len(PROMPTS) + 7),
+    }
+    assert all(result.error is None for result in results)
+    assert all(result.base is not None for result in kinds["skill"])
+    assert [detail.item.id for detail in details] == [f"g{n}" for n in range(7)]
+    # The incumbent is the untouched base, which is not measured a second time for its own sake.
+    assert [tag[:5] for tag in target.served] == ["v0001", "v0000"]
+
+
+def test_what_was_measured_is_not_measured_again(judged: Callable[..., Any], target: CountingTarget) -> None:
+    first = judged(gate_items())
+    target.served.clear()
+    assert judged(gate_items()) == first
+    assert target.served == []
+    judged(gate_items(6))
+    assert len(target.served) == 2
+
+
+def test_a_night_killed_between_two_versions_goes_on_with_the_second(
+    judged: Callable[..., Any], target: CountingTarget, bench: judge.Bench, items: Any, trained: Home
+) -> None:
+    judge.measured(bench, Versions(trained.state_db).get(1), gate_items(), items, "candidate")
+    target.served.clear()
+    judged(gate_items())
+    assert [tag[:5] for tag in target.served] == ["v0000"]
+
+
+def test_an_answer_that_failed_is_no_score_never_promotes_and_is_asked_again(
+    judged: Callable[..., Any], target: CountingTarget, trained: Home
+) -> None:
+    target.failing = "number 3"
+    results, details = judged(gate_items())
+    failed = [result for result in results if result.error is not None]
+    assert {result.kind for result in failed} == {"wanted", "never"}
+    assert {result.error for result in failed} == {"TargetError: it fell over"}
+    assert {detail.outcome for detail in details} == {"error"}  # one batch, one fate
+    assert decide(results, load(trained).gate.policy()).outcome == "undecided"
+    target.failing = "\0"
+    target.served.clear()
+    assert all(result.error is None for result in judged(gate_items())[0])
+    assert len(target.served) == 2
+
+
+def test_an_older_incumbent_is_measured_apart_from_the_base(
+    judged: Callable[..., Any], target: CountingTarget, trained: Home
+) -> None:
+    results, _ = judged(gate_items(), incumbent=Versions(trained.state_db).get(1))
+    assert [tag[:5] for tag in target.served] == ["v0001", "v0000"]
+    assert all(r.candidate == r.incumbent for r in results)
+    assert decide(results, load(trained).gate.policy()).outcome != "promote"
+
+
+def test_progress_runs_from_nothing_to_all(bench: judge.Bench, items: Any, trained: Home) -> None:
+    shares: list[float | None] = []
+    watched = judge.Bench(
+        bench.target, bench.base, "fp32", 16, bench.cache, lambda stage, share, text: shares.append(share)
+    )
+    judge.measured(watched, Versions(trained.state_db).get(0), gate_items(), items, "base")
+    assert shares == sorted(share for share in shares if share is not None)
+    assert shares[-1] == 1.0
