@@ -44,7 +44,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     rows.write_text("\n".join(lines), encoding="utf-8")
     command = [sys.executable, "-m", "strop", "--home", str(folder / "home"), "tune", str(rows), "--model", "smollm2"]
     done = subprocess.run(
-        [*command, "--to", str(file), "--epochs", "2", "--rank", "8", "--json"],
+        [*command, "--to", str(file), "--rank", "8", "--json"],
         capture_output=True,
         text=True,
         check=False,
