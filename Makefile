@@ -60,7 +60,7 @@ check: $(STAMP)
 	$(BIN)/python -m pytest -q tests/test_readme.py tests/test_skill_md.py
 
 bench: $(STAMP)
-	@ls benchmarks/*.py 2>/dev/null || echo "No benchmarks yet: they will be benchmarks/*.py."
+	@sed -n 's/^| `\(.venv[^`]*\)` | \(.*\) |$$/\1   \2/p' benchmarks/README.md
 
 clean:
 	rm -rf .venv .strop-demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
