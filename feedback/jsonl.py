@@ -9,22 +9,24 @@ Covered: a file is stored whole or not at all, and reading it again stores nothi
 """
 
 import difflib
-import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from strop.errors import BadRecord, UsageError
+from strop.errors import BadRecord, Forgotten
 from strop.feedback.collector import as_messages, part_key
+from strop.feedback.jsonlines import lines, parse
 from strop.feedback.ledger import Ledger
 from strop.feedback.records import Interaction, Kind, Signal, conversation, now
 from strop.feedback.signals import CORRECTION_VALUE, parse_rating, trust_of
 from strop.files import canonical_json, sha256_bytes, write_bytes
 
-# An 8 MiB record whose every character is escaped is six times as long.
-LIMIT_LINE_BYTES = 64 << 20
-
+# So many lines are stored together; each costs far less than alone.
+_BATCH_LINES = 1000
 _INTERACTION_KEYS = ("model", "version", "domain", "channel", "user", "session", "turn", "tool_calls")
 _REACTION_KEYS = ("rating", "correction", "note", "source", "source_key", "trust")
 _KEYS = ("id", "prompt", "system", "messages", "answer", "time", "signals", *_INTERACTION_KEYS, *_REACTION_KEYS)
@@ -32,33 +34,102 @@ _SIGNAL_KEYS = ("id", "kind", "value", "text", "user", "source", "source_key", "
 
 
 class Imported(NamedTuple):
-    """Lines that brought something new, and lines that the ledger held already."""
+    """Lines that brought something new, that the ledger held already, and that it was told to forget."""
 
     added: int
     known: int
+    forgotten: int = 0
 
 
 def import_file(
     ledger: Ledger, path: Path | str, *, source: str = "import", owners: Iterable[str] = ("owner",)
 ) -> Imported:
-    """Store every line of a JSONL file (UTF-8), all of them or none.
+    """Store every line of a JSONL file (UTF-8), all of them or none; what was forgotten before stays forgotten.
 
     `source` names the origin of reactions that do not name one themselves. Raises BadRecord naming the line and the
     field, UsageError where the file cannot be read.
     """
-    added = known = 0
-    owners = frozenset(owners)
+    outcomes: Counter[str] = Counter()
     with ledger.transaction():
-        for number, line in _lines(Path(path)):
-            try:
-                if _store(ledger, _object(line), source, owners):
-                    added += 1
-                else:
-                    known += 1
-            except BadRecord as error:
-                hint = error.hint or "mend the line and import the file again"
-                raise BadRecord(f"line {number}: {error} (nothing of the file was stored)", hint=hint) from error
-    return Imported(added, known)
+        for batch in _batches(_parsed(Path(path), source, frozenset(owners))):
+            outcomes.update(_store(ledger, batch))
+    return Imported(outcomes["new"], outcomes["known"], outcomes["forgotten"])
+
+
+class _Line(NamedTuple):
+    """One line: its interaction as it stands there, and its reactions, which name that interaction's id."""
+
+    number: int
+    interaction: Interaction
+    signals: tuple[Signal, ...]
+
+
+def _parsed(path: Path, source: str, owners: frozenset[str]) -> Iterator[_Line]:
+    for number, line in lines(path):
+        with _named(number):
+            record = parse(line)
+            _only(record, _KEYS)
+            interaction = _interaction(record)
+            if record.get("id") not in (None, interaction.id):
+                raise BadRecord(
+                    "id: it does not match the line's content",
+                    hint="the line was changed after the export; remove its id",
+                )
+            reactions = (*_exported(record, interaction.id), *_reactions(record, interaction, source, owners))
+        yield _Line(number, interaction, reactions)
+
+
+def _batches(parsed: Iterable[_Line]) -> Iterator[list[_Line]]:
+    batch: list[_Line] = []
+    for line in parsed:
+        batch.append(line)
+        if len(batch) == _BATCH_LINES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _store(ledger: Ledger, batch: list[_Line]) -> Iterator[Literal["new", "known", "forgotten"]]:
+    """Store a batch at once where nothing stands against it, else line by line, so that the right line is named."""
+    try:
+        with ledger.savepoint():
+            stored = ledger.put_interactions([line.interaction for line in batch])
+            pairs = zip(batch, stored, strict=True)
+            told = ledger.put_signals(
+                [_about(signal, stored_id) for line, (stored_id, _) in pairs for signal in line.signals]
+            )
+    except (BadRecord, Forgotten):
+        yield from (_store_one(ledger, line) for line in batch)
+        return
+    news = iter(new for _, new in told)
+    for line, (_, new) in zip(batch, stored, strict=True):
+        yield "new" if any([new, *(next(news) for _ in line.signals)]) else "known"
+
+
+def _store_one(ledger: Ledger, line: _Line) -> Literal["new", "known", "forgotten"]:
+    try:
+        with _named(line.number), ledger.savepoint():
+            stored_id, new = ledger.put_interaction(line.interaction)
+            told = ledger.put_signals([_about(signal, stored_id) for signal in line.signals])
+    except Forgotten:
+        return "forgotten"
+    return "new" if new or any(fresh for _, fresh in told) else "known"
+
+
+def _about(signal: Signal, stored_id: str) -> Signal:
+    """The reaction under the id of what was stored: scrubbing may have changed it."""
+    return signal if signal.interaction_id == stored_id else replace(signal, interaction_id=stored_id)
+
+
+@contextmanager
+def _named(number: int) -> Iterator[None]:
+    """Let what is wrong name its line."""
+    try:
+        yield
+    except BadRecord as error:
+        hint = error.hint or "mend the line and import the file again"
+        raise BadRecord(f"line {number}: {error} (nothing of the file was stored)", hint=hint) from error
 
 
 def export_lines(ledger: Ledger) -> Iterator[str]:
@@ -71,63 +142,6 @@ def export_file(ledger: Ledger, path: Path | str) -> int:
     lines = [line + "\n" for line in export_lines(ledger)]
     write_bytes(Path(path), "".join(lines).encode())
     return len(lines)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The file's lines that are not blank, numbered from 1."""
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LIMIT_LINE_BYTES + 1):
-                number += 1
-                if len(line) > LIMIT_LINE_BYTES:
-                    raise BadRecord(f"line {number}: longer than {LIMIT_LINE_BYTES >> 20} MiB", hint="is it JSONL?")
-                if number == 1:
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                if line.strip():
-                    yield number, line
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint="check the path") from error
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line.decode(), object_pairs_hook=_no_twice, parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise BadRecord(f"byte {error.start + 1} is not UTF-8", hint="save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise BadRecord(f"not JSON at column {error.colno}: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
-        raise BadRecord(f"not JSON that can be stored: {error}") from None
-    if not isinstance(record, dict):
-        raise BadRecord(f"an object is needed, not {type(record).__name__}")
-    return record
-
-
-def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
-        raise BadRecord(f"{twice}: it stands there twice")
-    return record
-
-
-def _no_constant(name: str) -> float:
-    raise BadRecord(f"{name} is not a number in JSON")
-
-
-def _store(ledger: Ledger, record: dict[str, Any], source: str, owners: frozenset[str]) -> bool:
-    """Store one line's interaction and reactions; says whether anything of it is new."""
-    _only(record, _KEYS)
-    interaction = _interaction(record)
-    if record.get("id") not in (None, interaction.id):
-        raise BadRecord(
-            "id: it does not match the line's content", hint="the line was changed after the export; remove its id"
-        )
-    new = ledger.put_interaction(interaction)[1]
-    for signal in (*_exported(record, interaction.id), *_reactions(record, interaction, source, owners)):
-        new |= ledger.put_signal(signal)[1]
-    return new
 
 
 def _only(record: dict[str, Any], known: tuple[str, ...]) -> None:
