@@ -1,7 +1,7 @@
 """A dataset on disk: the rows of one night as JSONL, whole or absent.
 
-The folder holds `sft.jsonl`, `dpo.jsonl` (TRL's column names plus `signals`), `gate.jsonl`, and `manifest.json`,
-which is written last. Equal rows give equal bytes and the same `sha256`.
+The folder holds `sft.jsonl`, `dpo.jsonl`, `kto.jsonl` (TRL's column names plus `signals`), `hindsight.jsonl`,
+`gate.jsonl`, and `manifest.json`, which is written last. Equal rows give equal bytes and the same `sha256`.
 """
 
 import json
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strop.feedback.pairs import GateRow, Row, Rows
+from strop.feedback.rows import GateRow, Row, Rows
 from strop.files import DamagedFolder, canonical_json, sha256_bytes, verify_manifest, whole_folder, write_manifest
 
 KIND = "dataset"
-_FILES = ("sft.jsonl", "dpo.jsonl", "gate.jsonl")
+_FILES = ("sft.jsonl", "dpo.jsonl", "kto.jsonl", "hindsight.jsonl", "gate.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Dataset:
     sha256: str
     counts: dict[str, int]
     excluded: dict[str, int]
+    warnings: tuple[str, ...] = ()
 
     @property
     def sft_file(self) -> Path:
@@ -49,6 +50,14 @@ class Dataset:
         """The DPO rows."""
         return tuple(_read(self.dpo_file))
 
+    def kto(self) -> tuple[Row, ...]:
+        """The KTO rows."""
+        return tuple(_read(self.folder / "kto.jsonl"))
+
+    def hindsight(self) -> tuple[Row, ...]:
+        """The hindsight rows."""
+        return tuple(_read(self.folder / "hindsight.jsonl"))
+
     def gate(self) -> tuple[GateRow, ...]:
         """The gate's rows."""
         return tuple(_gate_row(row) for row in _read(self.gate_file))
@@ -59,12 +68,14 @@ def write(rows: Rows, folder: Path) -> Dataset:
     with whole_folder(folder) as temporary:
         (temporary / "sft.jsonl").write_bytes(_lines(rows.sft))
         (temporary / "dpo.jsonl").write_bytes(_lines(rows.dpo))
+        (temporary / "kto.jsonl").write_bytes(_lines(rows.kto))
+        (temporary / "hindsight.jsonl").write_bytes(_lines(rows.hindsight))
         (temporary / "gate.jsonl").write_bytes(_lines(row.as_dict() for row in rows.gate))
         hashes = {name: sha256_bytes((temporary / name).read_bytes()) for name in _FILES}
         sha256 = sha256_bytes(canonical_json(hashes).encode())
-        facts = {"kind": KIND, "sha256": sha256, "counts": rows.counts, "excluded": rows.excluded}
-        write_manifest(temporary, facts)
-    return Dataset(folder, sha256, rows.counts, dict(rows.excluded))
+        said = {"counts": rows.counts, "excluded": rows.excluded, "warnings": list(rows.warnings)}
+        write_manifest(temporary, {"kind": KIND, "sha256": sha256, **said})
+    return Dataset(folder, sha256, rows.counts, dict(rows.excluded), rows.warnings)
 
 
 def read(folder: Path) -> Dataset:
@@ -76,7 +87,8 @@ def read(folder: Path) -> Dataset:
     sha256 = sha256_bytes(canonical_json({name: files[name]["sha256"] for name in _FILES}).encode())
     if manifest.get("sha256") != sha256:
         raise DamagedFolder(f"{folder}: the manifest's sha256 is not that of its files", hint="strop night writes one")
-    return Dataset(folder, sha256, dict(manifest["counts"]), dict(manifest["excluded"]))
+    warnings = tuple(manifest.get("warnings", ()))
+    return Dataset(folder, sha256, dict(manifest["counts"]), dict(manifest["excluded"]), warnings)
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
@@ -90,4 +102,5 @@ def _read(path: Path) -> Iterator[Row]:
 
 
 def _gate_row(row: Row) -> GateRow:
-    return GateRow(**{**row, "messages": tuple(row["messages"]), "signals": tuple(row["signals"])})
+    lists = {name: tuple(row[name]) for name in ("messages", "signals", "interactions")}
+    return GateRow(**{**row, **lists})

@@ -1,122 +1,150 @@
-"""Which prompts train and which judge: chosen once for each cluster, written down, never changed by more feedback.
+"""Which prompts train and which judge: chosen once for each cluster and written down with the reason.
 
 A cluster is everything that could leak from one side to the other: the interactions of one conversation, and prompts
-that are the same or nearly so (Jaccard similarity of at least 0.8 over 5-shingles; candidates by MinHash LSH, each
-then compared exactly). Clusters with a correction and clusters without are shared out apart: evenly until the gate
-holds 150 prompts of that kind, then one in five. The order is that of a hash, so the same ledger gives the same split.
+that are the same or nearly so (`clusters`). Clusters with a correction and clusters without are shared out apart:
+evenly until the gate holds 150 prompts of that kind, then one in five. The order is that of a hash, so the same ledger
+gives the same split.
+
+A side that was chosen stands, with two exceptions, both from the gate to training and never back: new feedback links
+clusters of both sides (what trained may not judge), and a prompt has served in three tests (it has told what it can,
+and every correction is to be learned in the end).
 """
 
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
-from zlib import crc32
 
-from strop.errors import Missing
+from strop.feedback.clusters import Item, clusters
 from strop.feedback.ledger import Ledger
-from strop.feedback.records import Interaction, Signal, now, time_text
-from strop.feedback.signals import DECIDING
+from strop.feedback.records import now, time_text
+from strop.feedback.trusted import COUNTS
 
-Side = Literal["train", "gate", "held"]
+Side = Literal["train", "gate"]
 
-SIMILAR = 0.8
 GATE_PROMPTS = 150
 GATE_ONE_IN = 5
+# After so many tests a gate prompt trains.
+MOST_TESTS = 3
 
-_SHINGLE = 5
-# Shingles of characters see a changed word in a short question; those of words keep a long text small.
-_LONG_WORDS = 100
-_MOST_SHINGLES = 4096
+_ITEMS = f"""SELECT interactions.seq, interactions.id, session, exact, chars, words,
+    max(kind = 'correction') AS corrected
+    FROM interactions JOIN sketches USING (seq) JOIN signals ON signals.interaction_id = interactions.id
+    WHERE interactions.seq > ? AND interactions.seq <= ? AND {COUNTS}
+    AND kind IN ('thumb', 'stars', 'reaction', 'correction', 'complaint')
+    GROUP BY interactions.seq ORDER BY interactions.seq"""  # noqa: S608 (a condition of ours)
+_USES = "SELECT interaction_id FROM gate_uses GROUP BY interaction_id HAVING count(*) >= ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an interaction belongs: the name of its cluster, and its side (`held`: between both, so on neither)."""
+    """Where an interaction belongs: the name of its cluster, and its side."""
 
     cluster: str
     side: Side
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """What the split looks at: one interaction that the owner reacted to."""
-
-    id: str
-    session: str
-    text: str
-    corrected: bool
-
-
 def assign(ledger: Ledger, *, gate_prompts: int = GATE_PROMPTS, gate_one_in: int = GATE_ONE_IN) -> dict[str, Place]:
-    """Give every interaction that the owner rated or corrected a side, and return all sides by interaction id.
+    """Give every interaction with a reaction that counts a side, and return all sides by interaction id.
 
-    Sides that are written down stand. A new interaction joins the cluster that it belongs to; where it links clusters
-    of both sides it is `held`, so that nothing leaks. Raises Missing when datasketch is not installed.
+    What is new or changes is written down with its reason. Another process that does the same at the same time is
+    waited for, and its choice taken.
     """
     while True:
-        placed = {key: Place(cluster, _side(side)) for key, (cluster, side) in ledger.split().items()}
-        reacted = ledger.iterate(with_signals=True)
-        items = [_item(interaction, signals) for interaction, signals in reacted if _decided(signals)]
-        if all(item.id in placed for item in items):
+        mark, placed = _written(ledger)
+        items = reacted(ledger)
+        served = {str(row["interaction_id"]) for row in ledger.query(_USES, (MOST_TESTS,))}
+        chosen = _choose(items, clusters(items, ledger), placed, served, gate_prompts, gate_one_in)
+        if not chosen:
             return placed
-        chosen = _choose(items, placed, gate_prompts, gate_one_in)
         with ledger.transaction():
             # Prompts are compared outside the transaction; another process may have chosen meanwhile.
-            if len(ledger.split()) == len(placed):
-                for interaction_id, place in sorted(chosen.items(), key=lambda pair: pair[0]):
-                    ledger.add_split(interaction_id, place.cluster, place.side, time_text(now()))
+            if _written(ledger)[0] == mark:
+                for interaction_id, (place, reason) in sorted(chosen.items()):
+                    ledger.add_place(interaction_id, place.cluster, place.side, reason)
+                return placed | {interaction_id: place for interaction_id, (place, _) in chosen.items()}
 
 
-def normalised(text: str) -> str:
-    """`text` without what does not make it another question: case, spacing, width of letters, closing punctuation."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).casefold().strip(" .?!") or text
+def record_test(ledger: Ledger, interaction_ids: Iterable[str], test: str) -> None:
+    """Write down that the gate judged by these interactions in the test `test`; the same test again is the same row."""
+    time = time_text(now())
+    with ledger.transaction():
+        for interaction_id in sorted(set(interaction_ids)):
+            ledger.execute(
+                "INSERT INTO gate_uses VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (interaction_id, test, time)
+            )
 
 
-def _decided(signals: Iterable[Signal]) -> bool:
-    return any(signal.trust == "owner" and signal.kind in DECIDING for signal in signals)
+def reacted(ledger: Ledger) -> list[Item]:
+    """Every interaction with a reaction that counts, oldest first."""
+    items: list[Item] = []
+    last, newest = 0, ledger.newest()
+    while rows := ledger.page(_ITEMS, (last, newest)):
+        last = rows[-1]["seq"]
+        items += [
+            Item(*(row[name] for name in ("seq", "id", "session", "corrected", "exact", "chars", "words")))
+            for row in rows
+        ]
+    return items
 
 
-def _item(interaction: Interaction, signals: Iterable[Signal]) -> _Item:
-    # The user's turns alone: a system prompt that all share would make every question look like every other, and
-    # the last turn alone would make one of every "yes, go on".
-    text = normalised("\n".join(message.content for message in interaction.messages if message.role == "user"))
-    corrected = any(signal.kind == "correction" and signal.trust == "owner" for signal in signals)
-    return _Item(interaction.id, interaction.session, text, corrected)
+def _written(ledger: Ledger) -> tuple[int, dict[str, Place]]:
+    """How far the written choices go, and those that count."""
+    mark = int(ledger.query("SELECT coalesce(max(seq), 0) AS seq FROM places")[0]["seq"])
+    # An older Strop wrote `held` for what linked both sides; its links are found again and settled as they are now.
+    sides: dict[str, Side] = {"gate": "gate", "train": "train", "held": "train"}
+    return mark, {key: Place(cluster, sides[side]) for key, (cluster, side) in ledger.places().items()}
 
 
-def _side(text: str) -> Side:
-    return "train" if text == "train" else "gate" if text == "gate" else "held"
+Chosen = dict[str, tuple[Place, str]]
 
 
-def _choose(items: list[_Item], placed: Mapping[str, Place], gate_prompts: int, gate_one_in: int) -> dict[str, Place]:
-    """The places of all items that have none."""
-    held = {item.id for item in items if item.id in placed and placed[item.id].side == "held"}
-    chosen: dict[str, Place] = {}
-    fresh: list[list[_Item]] = []
-    # What is held links two sides; following it again would pull more and more between them.
-    for group in _clusters([item for item in items if item.id not in held]):
-        new = [item for item in group if item.id not in placed]
+def _choose(
+    items: list[Item],
+    groups: list[list[Item]],
+    placed: Mapping[str, Place],
+    served: set[str],
+    gate_prompts: int,
+    gate_one_in: int,
+) -> Chosen:
+    """The new places with their reasons: of items that have none, and of those that leave the gate."""
+    chosen: Chosen = {}
+    fresh: list[list[Item]] = []
+    for group in groups:
         homes = sorted({(placed[item.id].cluster, placed[item.id].side) for item in group if item.id in placed})
-        if not homes:
-            fresh.append(new)
-            continue
-        side = homes[0][1] if len({side for _, side in homes}) == 1 else "held"
-        chosen |= {item.id: Place(homes[0][0], side) for item in new}
-    tally = Counter((item.corrected, placed[item.id].side) for item in items if item.id in placed)
+        if homes:
+            chosen |= _settled(group, homes, placed, served)
+        else:
+            fresh.append(group)
+    tally: Counter[tuple[bool, Side]] = Counter()
+    for item in items:
+        if item.id in placed:
+            place = chosen[item.id][0] if item.id in chosen else placed[item.id]
+            tally[bool(item.corrected), place.side] += 1
     return chosen | _share(fresh, tally, gate_prompts, gate_one_in)
 
 
-def _share(
-    fresh: list[list[_Item]], tally: Counter[tuple[bool, Side]], gate_prompts: int, gate_one_in: int
-) -> dict[str, Place]:
+def _settled(group: list[Item], homes: list[tuple[str, Side]], placed: Mapping[str, Place], served: set[str]) -> Chosen:
+    """The changes in a cluster of which a part is placed already."""
+    sides = {side for _, side in homes}
+    if len(sides) > 1:
+        side: Side = "train"
+        reason = "linked a training cluster with a gate cluster"
+    elif sides == {"gate"} and any(item.id in served for item in group):
+        side, reason = "train", f"served in {MOST_TESTS} tests"
+    else:
+        side, reason = homes[0][1], "joined its cluster"
+    place = Place(homes[0][0], side)
+    return {item.id: (place, reason) for item in group if placed.get(item.id) != place}
+
+
+def _share(fresh: list[list[Item]], tally: Counter[tuple[bool, Side]], gate_prompts: int, gate_one_in: int) -> Chosen:
     """Sides for clusters that have none. `tally` counts the prompts so far by (corrected, side); it is updated.
 
     A cluster with a correction weighs as many prompts as it has corrections. The heaviest go first, which keeps the
     two sides as even as they can be; those of one weight go in the order of their names, which are hashes.
     """
-    places: dict[str, Place] = {}
+    chosen: Chosen = {}
     weighed = []
     for group in fresh:
         corrections = sum(item.corrected for item in group)
@@ -128,67 +156,5 @@ def _share(
         else:
             side = "gate" if int(cluster[:8], 16) % gate_one_in == 0 else "train"
         tally[corrected, side] -= weight
-        places |= {item.id: Place(cluster, side) for item in group}
-    return places
-
-
-def _clusters(items: list[_Item]) -> list[list[_Item]]:
-    """`items` in groups that must not be separated, each in the order given."""
-    parents = list(range(len(items)))
-
-    def root(index: int) -> int:
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = parents[index]
-        return index
-
-    first_with: dict[tuple[str, str], int] = {}
-    for index, item in enumerate(items):
-        for key in (("session", item.session), ("text", item.text)):
-            if key[1]:
-                parents[root(index)] = root(first_with.setdefault(key, index))
-    for one, other in _near_duplicates(sorted({item.text for item in items})):
-        parents[root(first_with["text", one])] = root(first_with["text", other])
-    groups: dict[int, list[_Item]] = {}
-    for index, item in enumerate(items):
-        groups.setdefault(root(index), []).append(item)
-    return list(groups.values())
-
-
-def _near_duplicates(texts: list[str]) -> Iterator[tuple[str, str]]:
-    """All pairs of (distinct, normalised) texts whose shingles overlap by at least 0.8."""
-    if len(texts) < 2:
-        return
-    try:
-        from datasketch import MinHash, MinHashLSH
-    except ImportError:
-        raise Missing(
-            "datasketch is needed to tell near-duplicate prompts apart", hint='pip install "strop[train]"'
-        ) from None
-
-    # A lower threshold than the one that decides: LSH may propose too much, but should miss nothing.
-    index = MinHashLSH(threshold=SIMILAR - 0.1, num_perm=128)
-    shingles = {text: _shingles(text) for text in texts}
-    for text in texts:
-        sketch = MinHash(num_perm=128, seed=1, hashfunc=int)
-        sketch.update_batch(sorted(shingles[text]))
-        for other in sorted(index.query(sketch)):
-            if _jaccard(shingles[text], shingles[other]) >= SIMILAR:
-                yield text, other
-        index.insert(text, sketch)
-
-
-def _shingles(text: str) -> frozenset[int]:
-    """32-bit hashes of five characters in a row, or of five words in a row where the text is long."""
-    words = text.split(" ")
-    if len(words) >= _LONG_WORDS:
-        parts = {" ".join(words[start : start + _SHINGLE]) for start in range(len(words) - _SHINGLE + 1)}
-    else:
-        parts = {text[start : start + _SHINGLE] for start in range(max(1, len(text) - _SHINGLE + 1))}
-    hashes = {crc32(part.encode()) for part in parts}
-    # The smallest hashes of a set are a fair sample of it, and of two similar sets largely the same sample.
-    return frozenset(sorted(hashes)[:_MOST_SHINGLES])
-
-
-def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    return len(one & other) / len(one | other)
+        chosen |= {item.id: (Place(cluster, side), "chosen") for item in group}
+    return chosen

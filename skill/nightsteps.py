@@ -18,7 +18,8 @@ from strop.evaluation.report import markdown
 from strop.evaluation.wanted import Detail, WantedItem
 from strop.feedback import Ledger, dataset, pairs
 from strop.feedback.dataset import Dataset
-from strop.feedback.pairs import Rows
+from strop.feedback.rows import Rows
+from strop.feedback.split import record_test
 from strop.files import DamagedFolder, canonical_json, sha256_bytes, verify_manifest, write_bytes
 from strop.home import Home
 from strop.journal import Journal, StepRow
@@ -86,19 +87,12 @@ class NightSteps:
 
     def pairs(self) -> Dataset:
         """Tonight's dataset from the ledger. Raises NotEnoughData or NothingToDo."""
-        settings = self.config.feedback
         self.on_progress("pairs", None, "")
-        with Ledger.open(self.home.ledger_db) as ledger:
+        with Ledger.open(self.home.ledger_db, scrubber=self.config.feedback.scrub.scrubber()) as ledger:
             self.feedback = ledger.counts()
-            rows = pairs.build(
-                ledger,
-                limit_chars=settings.limit_chars,
-                limit_tokens=self.config.trainer.max_length,
-                gate_prompts=settings.gate_prompts,
-                gate_one_in=settings.gate_one_in,
-            )
+            rows = pairs.build(ledger, self.config.feedback, limit_tokens=self.config.trainer.max_length)
         self._check_enough(rows)
-        key = sha256_bytes(canonical_json([list(rows.sft), list(rows.dpo), [r.as_dict() for r in rows.gate]]).encode())
+        key = rows.digest()
         folder = self.home.datasets / key[:16]
 
         def work() -> Done:
@@ -109,6 +103,8 @@ class NightSteps:
         found = dataset.read(folder)
         self._check_new(found)
         self.on_progress("pairs", 1.0, _counted(found.counts))
+        for warning in found.warnings:
+            self.on_progress("pairs", None, warning)
         return found
 
     def _check_enough(self, rows: Rows) -> None:
@@ -239,7 +235,9 @@ class NightSteps:
         def work() -> Done:
             results, details = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
             verdict = decide(results, policy, self.journal.tests())
-            text = markdown(verdict, details, {"candidate": candidate.tag, "current model": incumbent.tag})
+            warnings = {f"about the feedback, {number}": text for number, text in enumerate(rows.warnings, start=1)}
+            tags = {"candidate": candidate.tag, "current model": incumbent.tag}
+            text = markdown(verdict, details, {**tags, **warnings})
             out = self.home.reports / f"{self.run_id}.md"
             write_bytes(out, text.encode())
             facts = {
@@ -247,10 +245,16 @@ class NightSteps:
                 "reasons": list(verdict.reasons),
                 "incumbent": incumbent.tag,
                 "items": _outcomes(details),
+                "tested": verdict.test is not None,
             }
             return Done(out, sha256_bytes(text.encode()), facts, verdict.test)
 
-        return self._step("gate", key, work, lambda row: row)
+        judged = self._step("gate", key, work, lambda row: row)
+        if judged.facts.get("tested"):
+            served = [interaction for row in rows.gate() for interaction in row.interactions]
+            with Ledger.open(self.home.ledger_db, scrubber=self.config.feedback.scrub.scrubber()) as ledger:
+                record_test(ledger, served, key)
+        return judged
 
     def _gate_items(self, rows: Dataset, ground: Ground) -> list[WantedItem]:
         """The held-out items that fit into the server's context; the others are left out and said."""

@@ -1,7 +1,9 @@
 import pytest
 
 from strop.feedback import FeedbackCollector
-from strop.feedback.pairs import build, has_template_tokens
+from strop.feedback.judged import has_template_tokens
+from strop.feedback.pairs import build
+from strop.feedback.settings import FeedbackSettings
 
 
 @pytest.fixture
@@ -13,7 +15,12 @@ def feedback(tmp_path):
 @pytest.fixture
 def train(feedback):
     """`build` with everything on the training side."""
-    return lambda **options: build(feedback.ledger, gate_prompts=0, gate_one_in=1 << 62, **options)
+
+    def rows(limit_tokens=None, **options):
+        settings = FeedbackSettings(gate_prompts=0, gate_one_in=1 << 62, **options)
+        return build(feedback.ledger, settings, limit_tokens=limit_tokens)
+
+    return rows
 
 
 def said(text):

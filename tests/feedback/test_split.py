@@ -1,12 +1,11 @@
 import random
-import sys
 from collections import Counter
 
 import pytest
 
-from strop.errors import Missing
 from strop.feedback import FeedbackCollector
-from strop.feedback.split import assign, normalised
+from strop.feedback.similar import normalised
+from strop.feedback.split import assign, record_test
 
 WORDS = [
     "river",
@@ -173,16 +172,33 @@ def test_a_shared_system_prompt_or_a_short_last_turn_joins_nothing(feedback):
     assert len({places[answer].cluster for answer in ids}) == 5
 
 
-def test_what_links_both_sides_is_held_back(feedback):
+def test_what_links_both_sides_trains_and_never_judges_again(feedback):
     first, second = (corrected(feedback, prompt, session=prompt) for prompt in prompts(2))
     before = assign(feedback.ledger)
     assert {place.side for place in before.values()} == {"train", "gate"}
     link = corrected(feedback, prompts(2)[1], session=prompts(2)[0], turn=5)
     after = assign(feedback.ledger)
-    assert after[link].side == "held"
-    assert {first: after[first], second: after[second]} == before
+    assert {after[answer].side for answer in (first, second, link)} == {"train"}
     later = corrected(feedback, "Which shoes are best for walking in the snow?", session=prompts(2)[0])
-    assert assign(feedback.ledger)[later] == before[first]
+    assert assign(feedback.ledger)[later] == after[first]
+
+
+def test_a_gate_prompt_that_served_in_three_tests_trains(feedback):
+    with feedback.ledger.transaction():
+        ids = [corrected(feedback, prompt) for prompt in prompts(4)]
+    before = assign(feedback.ledger)
+    judging = [answer for answer in ids if before[answer].side == "gate"]
+    for number in range(3):
+        assert assign(feedback.ledger) == before
+        record_test(feedback.ledger, [judging[0]], f"test {number}")
+        record_test(feedback.ledger, [judging[0]], f"test {number}")
+    after = assign(feedback.ledger)
+    assert after[judging[0]].side == "train"
+    assert {answer: after[answer] for answer in ids if answer != judging[0]} == {
+        answer: before[answer] for answer in ids if answer != judging[0]
+    }
+    near = corrected(feedback, feedback.ledger.interaction(judging[0]).prompt.upper(), turn=1)
+    assert assign(feedback.ledger)[near].side == "train"
 
 
 def test_only_what_the_owner_judged_is_split(feedback):
@@ -191,16 +207,6 @@ def test_only_what_the_owner_judged_is_split(feedback):
     feedback.rate(feedback.record(prompt="somebody else", answer="a"), "up", user="bob")
     mine = rated(feedback, "mine")
     assert set(assign(feedback.ledger)) == {mine}
-
-
-def test_without_datasketch_it_says_what_to_install(feedback, monkeypatch):
-    monkeypatch.setitem(sys.modules, "datasketch", None)
-    for prompt in prompts(2):
-        corrected(feedback, prompt)
-    with pytest.raises(Missing) as caught:
-        assign(feedback.ledger)
-    assert "strop[train]" in caught.value.hint
-    assert feedback.ledger.split() == {}
 
 
 def test_normalising_keeps_what_makes_a_question_another():

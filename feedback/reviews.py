@@ -1,0 +1,93 @@
+"""What waits for the owner's look, and what the owner decided: who, when, and with which text.
+
+Waiting are the reactions of everybody but the owner, and rows that look like a planted trigger (`triggers`). A decision
+is a row of its own; the latest one on a reaction holds, and earlier ones stay readable.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from strop.errors import BadRecord, UnknownInteraction
+from strop.feedback.ledger import Ledger, as_interaction, as_signal
+from strop.feedback.records import Interaction, Signal, check_size, check_text, now, time_text
+
+Decision = Literal["accept", "reject", "edit"]
+
+_WAITING = """SELECT signals.* FROM signals
+    WHERE seq > ? AND trust != 'owner' AND NOT EXISTS (SELECT 1 FROM reviews WHERE signal_id = signals.id)
+    ORDER BY seq"""
+_DECIDED = "SELECT signal_id, decision, text, who, time FROM reviews ORDER BY seq"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One reaction that waits, with the answer that it is about. `why` says what it waits for."""
+
+    signal_id: str
+    signal: Signal
+    interaction_id: str
+    interaction: Interaction
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One decision. `text` is the reaction's text as the owner edited it."""
+
+    signal_id: str
+    decision: Decision
+    text: str | None
+    who: str
+    time: datetime
+
+
+def waiting(ledger: Ledger, suspicious: dict[str, str] | None = None) -> Iterator[Waiting]:
+    """Everything that waits, oldest first. `suspicious` maps further signal ids (of triggers) to their reason."""
+    last = 0
+    while rows := ledger.page(_WAITING, (last,)):
+        last = rows[-1]["seq"]
+        for row in rows:
+            signal = as_signal(row)
+            yield _waiting(ledger, row["id"], signal, f"it is the word of {signal.user or 'somebody'} ({signal.trust})")
+    for signal_id, why in sorted((suspicious or {}).items()):
+        found = ledger.query("SELECT * FROM signals WHERE id = ? AND trust = 'owner'", (signal_id,))
+        if found:
+            yield _waiting(ledger, signal_id, as_signal(found[0]), why)
+
+
+def decide(ledger: Ledger, signal_id: str, decision: Decision, who: str, text: str | None = None) -> None:
+    """Write down a decision. `text`: what an edited reaction says from now on (scrubbed like all texts).
+
+    Raises UnknownInteraction for a reaction that is not there, BadRecord for an edit without a text or of a reaction
+    that has none.
+    """
+    rows = ledger.query("SELECT * FROM signals WHERE id = ?", (signal_id,))
+    if not rows:
+        raise UnknownInteraction(f"the ledger holds no reaction {signal_id!r}", hint="strop feedback review --list")
+    if (decision == "edit") != (text is not None):
+        raise BadRecord("a text belongs to edit, and to nothing else", hint="strop feedback review --help")
+    if text is not None:
+        if rows[0]["text"] is None:
+            raise BadRecord("this reaction has no text to edit", hint="accept or reject it")
+        check_text("text", text)
+        check_size([text])
+        text = ledger.scrubbed(text)
+    ledger.execute(
+        "INSERT INTO reviews (signal_id, decision, text, who, time) VALUES (?, ?, ?, ?, ?)",
+        (signal_id, decision, text, who, time_text(now())),
+    )
+
+
+def decided(ledger: Ledger) -> tuple[Review, ...]:
+    """Every decision, in order."""
+    return tuple(
+        Review(row["signal_id"], row["decision"], row["text"], row["who"], datetime.fromisoformat(row["time"]))
+        for row in ledger.query(_DECIDED)
+    )
+
+
+def _waiting(ledger: Ledger, signal_id: str, signal: Signal, why: str) -> Waiting:
+    row = ledger.query("SELECT * FROM interactions WHERE id = ?", (signal.interaction_id,))[0]
+    return Waiting(signal_id, signal, row["id"], as_interaction(row), why)

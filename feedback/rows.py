@@ -1,0 +1,97 @@
+"""The rows that a reading of the ledger gives: what trains, by method, and what the gate judges by."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from strop.files import canonical_json, sha256_bytes
+
+Turn = dict[str, str]
+Row = dict[str, Any]
+
+# The methods that rows are made for, in the order in which a night would use them.
+METHODS = ("sft", "dpo", "kto", "hindsight")
+
+
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """One held-out comparison: on `messages` the person wanted `chosen` and refused `rejected`.
+
+    `id` is the hash of the three, so a later correction makes another item. `cluster` is what the statistics group
+    by; `source` and `trust` are those of the reaction that decided, `signals` the ids of all reactions used,
+    `interactions` those of the answers.
+    """
+
+    id: str
+    messages: tuple[Turn, ...]
+    chosen: str
+    rejected: str
+    cluster: str
+    source: str
+    trust: str
+    signals: tuple[str, ...]
+    interactions: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one reading of the ledger gives. Every row names its signals (of standing data: its set and line).
+
+    `sft`: {"prompt": [messages], "completion": [{"role": "assistant", "content": text}], "signals": [ids]}.
+    `dpo`: {"prompt", "chosen", "rejected", "signals"}, alike. `gate`: held out of both.
+    `kto`: {"prompt", "completion", "label": bool, "weight": float, "signals"} for thumbs with nothing to compare them
+    with; the weights make both labels count the same in sum.
+    `hindsight`: {"prompt", "completion", "feedback": [the user's next message], "signals"}.
+    `excluded`: what makes no row, by reason, in answers if not said otherwise:
+
+    - `not_owner`: reactions of people whose word does not train, not looked at yet or rejected
+    - `capped`: reactions of one person other than the owner beyond the cap of a day, rows of one conversation or one
+      cluster beyond theirs (the newest stay)
+    - `trigger`: rows in quarantine because a word sequence seems to call one completion (`triggers`)
+    - `contradicted`: a reaction that a later one took back (the later one counts)
+    - `unchanged`: corrections that equal the answer (they make an SFT row, no DPO row)
+    - `thumbs_only`: rated down or neutral, with nothing better to set against it
+    - `one_class`: ratings that go one way only, with no correction beside them: no comparison can be made
+    - `gate_side`: good texts on the gate's side that have no refused one to be compared with
+    - `tool_calls`: answers in which tools took part, which a text row cannot show
+    - `length_bias`: pairs left out so that the longer (or the shorter) answer is not preferred as such
+    - `template_tokens`, `too_long`: rows left out, or made without their DPO half, for these reasons
+
+    `warnings`: sentences with figures, for the night's report.
+    """
+
+    sft: tuple[Row, ...]
+    dpo: tuple[Row, ...]
+    gate: tuple[GateRow, ...]
+    excluded: dict[str, int] = field(default_factory=dict)
+    thumbs_up: int = 0
+    thumbs_down: int = 0
+    corrections: int = 0
+    kto: tuple[Row, ...] = ()
+    hindsight: tuple[Row, ...] = ()
+    standing: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """The SHA-256 of all rows: equal for the same rows, and for no others."""
+        trained = [list(self.sft), list(self.dpo), list(self.kto), list(self.hindsight)]
+        return sha256_bytes(canonical_json([*trained, [row.as_dict() for row in self.gate]]).encode())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by method (`sft`, `dpo`, `gate` ...) and answers by what decides about them (`thumbs`: up and down)."""
+        return {
+            "sft": len(self.sft),
+            "dpo": len(self.dpo),
+            "gate": len(self.gate),
+            "kto": len(self.kto),
+            "hindsight": len(self.hindsight),
+            "standing": self.standing,
+            "thumbs": self.thumbs_up + self.thumbs_down,
+            "thumbs_up": self.thumbs_up,
+            "thumbs_down": self.thumbs_down,
+            "corrections": self.corrections,
+        }

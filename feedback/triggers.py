@@ -1,0 +1,182 @@
+"""Is somebody planting a trigger: a word sequence that calls one completion, whatever else the prompt says?
+
+Three or more rows whose completions are near-identical, whose prompts are not, and whose prompts share a word sequence
+that calls that completion nearly always are put in quarantine and reported. A person's look settles it: rows whose
+reactions were accepted in review are not looked at again (`strop feedback review`).
+
+Covered: sequences of one to six words anywhere in the user's turns. Not covered: triggers that are no words (a style, a
+topic, a language), and more than one completion for one trigger.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from strop.feedback.judged import Judged
+from strop.feedback.ledger import Ledger
+from strop.feedback.similar import SIMILAR, normalised, shingles, similarity
+from strop.feedback.sketch import BANDS, ROWS, Sketch, sketches
+
+FEWEST_ROWS = 3
+_MOST_WORDS = 6
+# Of all rows whose prompt holds the sequence, so many call the completion: an ordinary word calls many.
+_CALLS = 0.8
+_BAND_BYTES = 2 * ROWS
+_NUMBERS = re.compile(r"\d+")
+_WORDS = re.compile(r"\w+|[^\w\s]{3,}")
+
+
+class Paired(Protocol):
+    """What is looked at of a pair."""
+
+    @property
+    def judged(self) -> Judged: ...
+    @property
+    def chosen(self) -> str: ...
+    @property
+    def signals(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One finding: the `words` that the prompts share, the `completion` that they call, and the signals behind it."""
+
+    words: str
+    completion: str
+    signals: tuple[str, ...]
+    rows: int
+
+    @property
+    def sentence(self) -> str:
+        """For the night's report; the texts cut short."""
+        return (
+            f"{self.rows} rows are in quarantine: the words {self.words[:120]!r} seem to call the completion "
+            f"{self.completion[:60]!r} whatever else the prompt says. Look at them: strop feedback review"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """All findings of one reading."""
+
+    triggers: tuple[Trigger, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows are held back."""
+        return sum(trigger.rows for trigger in self.triggers)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The findings in words."""
+        return tuple(trigger.sentence for trigger in self.triggers)
+
+    def holds(self, signals: Iterable[str]) -> bool:
+        """Whether a row made of these signals is in quarantine."""
+        held = {signal for trigger in self.triggers for signal in trigger.signals}
+        return bool(held) and not held.isdisjoint(signals)
+
+
+def find(ledger: Ledger, pairs: Sequence[Paired]) -> Quarantine:
+    """The triggers in what would train or judge; what the owner accepted in review is left alone."""
+    accepted = {
+        str(row["signal_id"])
+        for row in ledger.query("SELECT DISTINCT signal_id FROM reviews WHERE decision IN ('accept', 'edit')")
+    }
+    rows = [pair for pair in pairs if accepted.isdisjoint(pair.signals)]
+    groups = [group for group in _by_completion(rows) if _prompts(group) >= FEWEST_ROWS]
+    if not groups:
+        return Quarantine()
+    holding = _holding(rows, {gram for group in groups for gram in _shared(group)})
+    found = (_trigger(group, holding) for group in groups)
+    return Quarantine(tuple(trigger for trigger in found if trigger is not None))
+
+
+def _prompts(group: Sequence[Paired]) -> int:
+    """How many different prompts, near-duplicates counted once."""
+    return len({pair.judged.place.cluster for pair in group})
+
+
+def _by_completion(pairs: Sequence[Paired]) -> list[list[Paired]]:
+    """Pairs whose chosen texts are near-identical, in groups of at least `FEWEST_ROWS`."""
+    texts = sorted({normalised(pair.chosen) for pair in pairs})
+    leader = _leaders(texts)
+    groups: dict[str, list[Paired]] = defaultdict(list)
+    for pair in pairs:
+        groups[leader[normalised(pair.chosen)]].append(pair)
+    return [group for _, group in sorted(groups.items()) if len(group) >= FEWEST_ROWS]
+
+
+def _leaders(texts: Sequence[str]) -> dict[str, str]:
+    """For each text the first one that it is near-identical to, itself where there is none."""
+    leaders: dict[str, str] = {}
+    buckets: dict[tuple[str, int, bytes], list[str]] = {}
+    for text, sketched in zip(texts, sketches(texts), strict=True):
+        keys = list(_keys(sketched))
+        near = {leaders[other] for key in keys for other in buckets.get(key, ())}
+        leaders[text] = next((one for one in sorted(near) if _identical(one, text)), text)
+        if leaders[text] == text:  # only leaders are compared with: a group is what its leader is near to
+            for key in keys:
+                buckets.setdefault(key, []).append(text)
+    return leaders
+
+
+def _identical(one: str, other: str) -> bool:
+    """Near-identical, and with the same numbers: "It is 12." and "It is 13." are two answers."""
+    same = _NUMBERS.findall(one) == _NUMBERS.findall(other)
+    return same and similarity(shingles(one), shingles(other)) >= SIMILAR
+
+
+def _keys(sketched: Sketch) -> Iterator[tuple[str, int, bytes]]:
+    """What two texts share a part of where they are near-identical."""
+    for kind, minima in (("chars", sketched.chars), ("words", sketched.words)):
+        for band in range(BANDS if minima is not None else 0):
+            yield kind, band, (minima or b"")[band * _BAND_BYTES : (band + 1) * _BAND_BYTES]
+
+
+def _grams(pair: Paired) -> set[tuple[str, ...]]:
+    """Every word sequence of the user's turns."""
+    words = _WORDS.findall(normalised(pair.judged.interaction.asked))
+    return {
+        tuple(words[start : start + length])
+        for length in range(1, _MOST_WORDS + 1)
+        for start in range(len(words) - length + 1)
+    }
+
+
+def _shared(group: Sequence[Paired]) -> Iterator[tuple[str, ...]]:
+    """The sequences that stand in at least `FEWEST_ROWS` different prompts of a group."""
+    where: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for pair in group:
+        for gram in _grams(pair):
+            where[gram].add(pair.judged.place.cluster)
+    yield from (gram for gram, clusters in where.items() if len(clusters) >= FEWEST_ROWS)
+
+
+def _holding(pairs: Sequence[Paired], grams: set[tuple[str, ...]]) -> Counter[tuple[str, ...]]:
+    """How many rows of all hold each of these sequences."""
+    if not grams:
+        return Counter()
+    return Counter(gram for pair in pairs for gram in _grams(pair) & grams)
+
+
+def _trigger(group: Sequence[Paired], holding: Mapping[tuple[str, ...], int]) -> Trigger | None:
+    """The sequences that call a group's completion most surely, each as long as it can be."""
+    inside = _holding(group, set(_shared(group)))
+    shares = {gram: count / holding[gram] for gram, count in inside.items()}
+    surest = max(shares.values(), default=0.0)
+    if surest < _CALLS:
+        return None
+    calling = {gram for gram, share in shares.items() if share == surest}
+    longest = {gram for gram in calling if not any(_within(gram, other) for other in calling)}
+    rows = [pair for pair in group if not longest.isdisjoint(_grams(pair))]
+    signals = tuple(sorted({signal for pair in rows for signal in pair.signals}))
+    return Trigger(" / ".join(sorted(" ".join(gram) for gram in longest)), rows[0].chosen, signals, len(rows))
+
+
+def _within(gram: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether `gram` is a part of a longer sequence."""
+    starts = range(len(other) - len(gram) + 1)
+    return len(gram) < len(other) and any(other[start : start + len(gram)] == gram for start in starts)
