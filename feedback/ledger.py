@@ -3,51 +3,63 @@
 Covered: a row whose id was returned is on disk and survives `kill -9` and a power cut; two processes or threads may
 write at once; storing the same thing twice stores it once.
 Not covered: network file systems, and a copy of the file taken while it is in use.
-
-SQLite below 3.51.3 can damage a write-ahead log when two connections write and checkpoint at once, so there the
-ledger uses a rollback journal with synchronous=EXTRA; from 3.51.3 on a write-ahead log with synchronous=FULL.
 """
 
 import contextlib
+import hmac
 import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from strop.errors import BadRecord, LedgerError, Locked, UnknownInteraction
-from strop.feedback.migrations import BUSY_TIMEOUT_MS, migrate, needs_migration
-from strop.feedback.records import KINDS, Interaction, Message, Signal
-from strop.files import canonical_json, private_dir, sync_dir
+from strop.errors import BadRecord, Forgotten, LedgerError, UnknownInteraction
+from strop.feedback.connection import connect, explained
+from strop.feedback.records import KINDS, Interaction, Message, Signal, now, time_text
+from strop.feedback.scrub import Scrubber
+from strop.feedback.scrubbed import Scrub, scrubbed_interaction, scrubbed_signal
+from strop.feedback.sketch import sketch, sketches
+from strop.files import canonical_json
 
-_WAL_IS_SOUND = sqlite3.sqlite_version_info >= (3, 51, 3)
-JOURNAL_MODE = "wal" if _WAL_IS_SOUND else "delete"
-# As SQLite counts them: 2 is FULL, 3 is EXTRA (also syncs the folder after the journal is removed).
-SYNCHRONOUS = 2 if _WAL_IS_SOUND else 3
-
-_BATCH_ROWS = 100
+# A page of a long read: at most this long, and at most this many rows.
+PAGE_S = 0.05
+_PAGE_ROWS = 1000
+# From so many texts on, NumPy is worth its import.
+_BULK_ROWS = 64
 _ADD_INTERACTION = """INSERT INTO interactions
     (id, messages, answer, model, version, domain, channel, user, session, turn, tool_calls, time)
     VALUES (:id, :messages, :answer, :model, :version, :domain, :channel, :user, :session, :turn, :tool_calls, :time)
     ON CONFLICT DO NOTHING"""
+_ADD_SKETCH = "INSERT INTO sketches VALUES (?, ?, ?, ?)"
 _ADD_SIGNAL = """INSERT INTO signals
     (id, interaction_id, kind, value, text, user, source, source_key, trust, time)
     VALUES (:id, :interaction_id, :kind, :value, :text, :user, :source, :source_key, :trust, :time)
     ON CONFLICT DO NOTHING"""
-_ADD_SPLIT = """INSERT INTO split (interaction_id, cluster, side, time)
-    VALUES (:interaction_id, :cluster, :side, :time) ON CONFLICT DO NOTHING"""
-_OLDEST_FIRST = """SELECT * FROM interactions WHERE seq > ?
+_SAME_SIGNAL = """SELECT id FROM signals WHERE source = ? AND source_key = ?
+    UNION ALL SELECT id FROM signals WHERE id = ?"""
+_NEWEST = """SELECT id FROM interactions WHERE (:session IS NULL OR session = :session)
+    AND (:turn IS NULL OR turn = :turn) ORDER BY seq DESC LIMIT 1"""
+_KNOWN = "SELECT 1 FROM interactions WHERE id = ?"
+_ADD_PLACE = """INSERT INTO places (interaction_id, cluster, side, reason, time)
+    VALUES (:interaction_id, :cluster, :side, :reason, :time)"""
+_PLACES = """SELECT interaction_id, cluster, side FROM places
+    WHERE seq IN (SELECT max(seq) FROM places GROUP BY interaction_id)"""
+_SET_CURSOR = """INSERT INTO cursors (source, place, cursor, time) VALUES (:source, :place, :cursor, :time)
+    ON CONFLICT (source, place) DO UPDATE SET cursor = excluded.cursor, time = excluded.time"""
+_OLDEST_FIRST = """SELECT * FROM interactions WHERE seq > ? AND seq <= ?
     AND (? OR EXISTS (SELECT 1 FROM signals WHERE interaction_id = interactions.id)) ORDER BY seq LIMIT ?"""
-_NEWEST_FIRST = """SELECT * FROM interactions WHERE seq < ?
+_NEWEST_FIRST = """SELECT * FROM interactions WHERE seq < ? AND seq <= ?
     AND (? OR EXISTS (SELECT 1 FROM signals WHERE interaction_id = interactions.id)) ORDER BY seq DESC LIMIT ?"""
 _SIGNALS_BETWEEN = """SELECT signals.* FROM interactions JOIN signals ON signals.interaction_id = interactions.id
     WHERE interactions.seq BETWEEN ? AND ? ORDER BY signals.seq"""
-_ALL_INTERACTIONS = "SELECT * FROM interactions WHERE seq > ? ORDER BY seq LIMIT ?"
-_ALL_SIGNALS = "SELECT * FROM signals WHERE seq > ? ORDER BY seq LIMIT ?"
+_ALL_INTERACTIONS = "SELECT * FROM interactions WHERE seq > ? ORDER BY seq"
+_ALL_SIGNALS = "SELECT * FROM signals WHERE seq > ? ORDER BY seq"
+_STANDARD = Scrubber()
 
 
 class Ledger:
@@ -56,17 +68,21 @@ class Ledger:
     Raises LedgerError where the file cannot be used, Locked where another process holds it for half a minute.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, scrubber: Scrubber | None) -> None:
         self.path = path
+        self.scrub: Scrub = _unchanged if scrubber is None else lambda texts: scrubber.scrub(texts).texts
         self._connection: sqlite3.Connection | None = connection
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._inherited: list[sqlite3.Connection] = []
 
     @classmethod
-    def open(cls, path: Path | str) -> Self:
-        """Open the ledger at `path`, making it (mode 0600) or bringing it up to date where needed."""
-        return cls(Path(path), _connect(Path(path)))
+    def open(cls, path: Path | str, *, scrubber: Scrubber | None = _STANDARD) -> Self:
+        """Open the ledger at `path`, making it (mode 0600) or bringing it up to date where needed.
+
+        Every text goes through `scrubber` before it is stored; None stores texts as they come.
+        """
+        return cls(Path(path), connect(Path(path)), scrubber)
 
     def close(self) -> None:
         """Close the file; closing twice does nothing."""
@@ -101,89 +117,197 @@ class Ledger:
                     connection.execute("ROLLBACK")
                 raise
 
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of an open transaction that is undone alone when the block raises."""
+        with self._use() as connection:
+            connection.execute("SAVEPOINT part")
+            try:
+                yield
+            except BaseException:
+                connection.execute("ROLLBACK TO part")
+                raise
+            finally:
+                connection.execute("RELEASE part")
+
     def add_interaction(self, interaction: Interaction) -> str:
-        """Store an interaction and return its id, which is on disk then. The same one twice is one row."""
+        """Store an interaction, scrubbed, and return its id, which is on disk then. The same one twice is one row.
+
+        The id is that of what is stored, so it may differ from `interaction.id`. Raises Forgotten where it was taken
+        out by `forget`.
+        """
         return self.put_interaction(interaction)[0]
 
     def add_signal(self, signal: Signal) -> str:
-        """Store a reaction and return its id. The same (source, source_key) again returns the first one's id.
+        """Store a reaction, scrubbed, and return its id. The same (source, source_key) again returns the first's id.
 
-        Raises UnknownInteraction when the ledger does not hold the interaction.
+        Raises UnknownInteraction when the ledger does not hold the interaction, Forgotten as `add_interaction`.
         """
         return self.put_signal(signal)[0]
 
     def put_interaction(self, interaction: Interaction) -> tuple[str, bool]:
         """Like `add_interaction`; also says whether the row is new."""
-        stored = interaction.as_dict()
-        stored["messages"] = canonical_json(stored["messages"])
-        stored["tool_calls"] = canonical_json(stored["tool_calls"])
-        row = {"id": interaction.id, **stored}
-        with self.transaction():
-            return row["id"], self._insert(_ADD_INTERACTION, row)
+        return self.put_interactions([interaction])[0]
+
+    def put_interactions(self, interactions: Sequence[Interaction]) -> list[tuple[str, bool]]:
+        """Like `put_interaction` for each, in order, all of them or none. Many at once cost far less each."""
+        stored = [scrubbed_interaction(interaction, self.scrub) for interaction in interactions]
+        asked = [interaction.asked for interaction in stored]
+        sketched = sketches(asked) if len(asked) >= _BULK_ROWS else map(sketch, asked)
+        with self.transaction(), self._use() as connection:
+            refuse = self._forgotten()
+            found = []
+            for one, minima in zip(stored, sketched, strict=True):
+                row = _row(one)
+                if refuse:
+                    refuse(row["id"])
+                inserted = connection.execute(_ADD_INTERACTION, row)
+                new = inserted.rowcount == 1
+                if new:
+                    connection.execute(_ADD_SKETCH, (inserted.lastrowid, *minima))
+                found.append((str(row["id"]), new))
+            return found
 
     def put_signal(self, signal: Signal) -> tuple[str, bool]:
         """Like `add_signal`; also says whether the row is new."""
-        key = signal.source_key or None
-        row = {"id": signal.id, "interaction_id": signal.interaction_id, **signal.as_dict(), "source_key": key}
-        with self.transaction():
-            found = self._query(
-                "SELECT id FROM signals WHERE (source = ? AND source_key = ?) OR id = ?",
-                (signal.source, key, row["id"]),
-            )
-            if found:
-                return str(found[0]["id"]), False
-            if not self._query("SELECT 1 FROM interactions WHERE id = ?", (signal.interaction_id,)):
-                raise UnknownInteraction(
-                    f"the ledger holds no interaction {signal.interaction_id!r}",
-                    hint="strop feedback list --json shows the ids; record the answer before a reaction to it",
-                )
-            return row["id"], self._insert(_ADD_SIGNAL, row)
+        return self.put_signals([signal])[0]
 
-    def _insert(self, statement: str, row: dict[str, Any]) -> bool:
-        with self._use() as connection:
-            return connection.execute(statement, row).rowcount == 1
+    def put_signals(self, signals: Sequence[Signal]) -> list[tuple[str, bool]]:
+        """Like `put_signal` for each, in order, all of them or none."""
+        stored = [scrubbed_signal(signal, self.scrub) for signal in signals]
+        with self.transaction(), self._use() as connection:
+            refuse = self._forgotten()
+            found = []
+            for signal in stored:
+                row = {**signal.as_dict(), "id": signal.id, "interaction_id": signal.interaction_id}
+                row["source_key"] = signal.source_key or None
+                if refuse and not self._same(connection, row):
+                    refuse(row["id"], signal.source, signal.source_key)
+                try:
+                    new = connection.execute(_ADD_SIGNAL, row).rowcount == 1
+                except sqlite3.IntegrityError:
+                    if connection.execute(_KNOWN, (signal.interaction_id,)).fetchone():
+                        raise
+                    raise _unknown(signal.interaction_id, "record the answer before a reaction to it") from None
+                found.append((row["id"] if new else str(self._same(connection, row)), new))
+            return found
+
+    @staticmethod
+    def _same(connection: sqlite3.Connection, row: Mapping[str, Any]) -> str | None:
+        """The id under which the same event is stored already."""
+        found = connection.execute(_SAME_SIGNAL, (row["source"], row["source_key"], row["id"])).fetchone()
+        return None if found is None else str(found["id"])
+
+    def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
+        """Run one writing statement, in the open transaction or in one of its own. For the rooms of this stage."""
+        with self.transaction(), self._use() as connection:
+            return connection.execute(statement, values)
+
+    def scrubbed(self, text: str) -> str:
+        """One text as it may be stored."""
+        return self.scrub([text])[0]
+
+    def record_event(self, what: str, who: str, detail: Mapping[str, Any]) -> None:
+        """Write down who did what to the ledger as a whole, for `strop audit`."""
+        self.execute(
+            "INSERT INTO events (what, who, detail, time) VALUES (?, ?, ?, ?)",
+            (what, who, canonical_json(detail), time_text(now())),
+        )
+
+    def tombstone(self, *parts: str) -> bytes:
+        """The keyed mark that stands for something forgotten: 32 bytes, of no use without this ledger's key."""
+        key = self.query("SELECT value FROM facts WHERE name = 'tombstone_key'")[0]["value"]
+        return hmac.digest(key, canonical_json(parts).encode(), "sha256")
+
+    def _forgotten(self) -> Callable[..., None] | None:
+        """What raises Forgotten for a row that was taken out before; None where nothing ever was."""
+        if not self.query("SELECT 1 FROM tombstones LIMIT 1"):
+            return None
+
+        def refuse(row_id: str, source: str = "", source_key: str = "") -> None:
+            marks = [self.tombstone(row_id)] + ([self.tombstone(source, source_key)] if source_key else [])
+            if any(self.query("SELECT 1 FROM tombstones WHERE mark = ?", (mark,)) for mark in marks):
+                raise Forgotten(f"{row_id[:12]} was forgotten and is not stored again", hint="strop audit")
+
+        return refuse
 
     # Reading
 
     def interaction(self, interaction_id: str) -> Interaction:
         """The interaction with this id. Raises UnknownInteraction."""
-        rows = self._query("SELECT * FROM interactions WHERE id = ?", (interaction_id,))
+        rows = self.query("SELECT * FROM interactions WHERE id = ?", (interaction_id,))
         if not rows:
+            raise _unknown(interaction_id)
+        return as_interaction(rows[0])
+
+    def find(self, session: str | None, turn: int | None = None) -> str:
+        """The id of the newest answer of a session (None: of all), or of its turn `turn`. Raises UnknownInteraction."""
+        rows = self.query(_NEWEST, {"session": session, "turn": turn})
+        if not rows:
+            where = "the ledger" if session is None else f"session {session!r}"
             raise UnknownInteraction(
-                f"the ledger holds no interaction {interaction_id!r}", hint="strop feedback list --json shows the ids"
+                f"{where} holds no answer{'' if turn is None else f' of turn {turn}'}", hint="strop feedback list"
             )
-        return _interaction(rows[0])
+        return str(rows[0]["id"])
+
+    def complete(self, start: str) -> str:
+        """The one interaction id that begins with `start`. Raises UnknownInteraction for none or several."""
+        rows = self.query("SELECT id FROM interactions WHERE substr(id, 1, ?) = ? LIMIT 2", (len(start), start))
+        if len(rows) != 1 or not start:
+            said = "no interaction" if not rows else "more than one interaction"
+            raise UnknownInteraction(f"{said} begins with {start!r}", hint="strop feedback list shows the ids")
+        return str(rows[0]["id"])
 
     def signals(self, interaction_id: str) -> tuple[Signal, ...]:
         """The reactions to one interaction, in the order in which they came; none for an unknown id."""
-        rows = self._query("SELECT * FROM signals WHERE interaction_id = ? ORDER BY seq", (interaction_id,))
-        return tuple(_signal(row) for row in rows)
+        rows = self.query("SELECT * FROM signals WHERE interaction_id = ? ORDER BY seq", (interaction_id,))
+        return tuple(as_signal(row) for row in rows)
 
     def iterate(
         self, *, with_signals: bool = False, newest_first: bool = False, limit: int | None = None
     ) -> Iterator[tuple[Interaction, tuple[Signal, ...]]]:
         """Each interaction with its signals, both in the order in which they came.
 
-        `with_signals` leaves out those that nobody reacted to. Reads a hundred at a time, so that a slow reader
-        never keeps a writer waiting.
+        `with_signals` leaves out those that nobody reacted to. Reads page by page, so that a slow reader never keeps
+        a writer waiting, up to what was there at the start.
         """
         statement = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
-        last, left = (1 << 62) if newest_first else 0, (1 << 62) if limit is None else limit
+        left, last = (1 << 62) if limit is None else limit, (1 << 62) if newest_first else 0
+        newest = self.newest()
         while left > 0:
-            rows = self._query(statement, (last, not with_signals, min(left, _BATCH_ROWS)))
+            rows = self.page(statement, (last, newest, not with_signals, left))
             if not rows:
                 return
             last, left = rows[-1]["seq"], left - len(rows)
             signals: dict[str, list[Signal]] = {}
-            for row in self._query(_SIGNALS_BETWEEN, tuple(sorted((rows[0]["seq"], last)))):
-                signals.setdefault(row["interaction_id"], []).append(_signal(row))
+            for row in self.query(_SIGNALS_BETWEEN, tuple(sorted((rows[0]["seq"], last)))):
+                signals.setdefault(row["interaction_id"], []).append(as_signal(row))
             for row in rows:
-                yield _interaction(row), tuple(signals.get(row["id"], ()))
+                yield as_interaction(row), tuple(signals.get(row["id"], ()))
+
+    def newest(self) -> int:
+        """The place of the newest interaction: where a long read that starts now ends. 0 in an empty ledger."""
+        return int(self.query("SELECT coalesce(max(seq), 0) AS seq FROM interactions")[0]["seq"])
+
+    def page(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+        """The first rows of a query, as many as come within `PAGE_S`: an open read keeps writers waiting."""
+        with self._use() as connection, contextlib.closing(connection.execute(sql, values)) as cursor:
+            rows, end = [], monotonic() + PAGE_S
+            for row in cursor:
+                rows.append(row)
+                if len(rows) >= _PAGE_ROWS or monotonic() > end:
+                    break
+            return rows
+
+    def query(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a short query. For the rooms of this stage."""
+        with self._use() as connection:
+            return connection.execute(sql, values).fetchall()
 
     def counts(self) -> dict[str, int]:
         """How many `interactions`, and how many signals of each kind (every kind is named, also at 0)."""
-        kinds = {row["kind"]: row["n"] for row in self._query("SELECT kind, count(*) AS n FROM signals GROUP BY kind")}
-        interactions = self._query("SELECT count(*) AS n FROM interactions")[0]["n"]
+        kinds = {row["kind"]: row["n"] for row in self.query("SELECT kind, count(*) AS n FROM signals GROUP BY kind")}
+        interactions = self.query("SELECT count(*) AS n FROM interactions")[0]["n"]
         return {"interactions": interactions, **{kind: kinds.get(kind, 0) for kind in KINDS}}
 
     def export(self) -> Iterator[dict[str, Any]]:
@@ -194,28 +318,39 @@ class Ledger:
 
     def verify(self) -> tuple[str, ...]:
         """What is wrong with the file, as sentences: pages, references, and rows that no longer match their id."""
-        found = [str(row[0]) for row in self._query("PRAGMA integrity_check") if row[0] != "ok"]
+        found = [str(row[0]) for row in self.query("PRAGMA integrity_check") if row[0] != "ok"]
         found += [
-            f"{row[0]}: row {row[1]} refers to a missing {row[2]}" for row in self._query("PRAGMA foreign_key_check")
+            f"{row[0]}: row {row[1]} refers to a missing {row[2]}" for row in self.query("PRAGMA foreign_key_check")
         ]
-        for statement, made in ((_ALL_INTERACTIONS, _interaction), (_ALL_SIGNALS, _signal)):
+        for statement, made in ((_ALL_INTERACTIONS, as_interaction), (_ALL_SIGNALS, as_signal)):
             last = 0
-            while rows := self._query(statement, (last, _BATCH_ROWS)):
+            while rows := self.page(statement, (last,)):
                 found += [f"row {row['id']} is not what was stored" for row in rows if not _matches(row, made)]
                 last = rows[-1]["seq"]
         return tuple(found)
 
+    # What importers keep here
+
+    def cursors(self, source: str) -> dict[str, str]:
+        """Where the importer `source` stopped, by the place that it read."""
+        rows = self.query("SELECT place, cursor FROM cursors WHERE source = ?", (source,))
+        return {row["place"]: row["cursor"] for row in rows}
+
+    def set_cursor(self, source: str, place: str, cursor: str) -> None:
+        """Write down how far `place` was read; call it in the transaction that stores what was read."""
+        row = {"source": source, "place": place, "cursor": cursor, "time": time_text(now())}
+        self.execute(_SET_CURSOR, row)
+
     # What split.py keeps here
 
-    def split(self) -> dict[str, tuple[str, str]]:
-        """The written choice: interaction id -> (cluster, side)."""
-        rows = self._query("SELECT interaction_id, cluster, side FROM split")
-        return {row["interaction_id"]: (row["cluster"], row["side"]) for row in rows}
+    def places(self) -> dict[str, tuple[str, str]]:
+        """The written choice that counts: interaction id -> (cluster, side)."""
+        return {row["interaction_id"]: (row["cluster"], row["side"]) for row in self.query(_PLACES)}
 
-    def add_split(self, interaction_id: str, cluster: str, side: str, time: str) -> None:
-        """Write down the side of an interaction that has none yet; a choice that stands is left alone."""
-        with self.transaction():
-            self._insert(_ADD_SPLIT, {"interaction_id": interaction_id, "cluster": cluster, "side": side, "time": time})
+    def add_place(self, interaction_id: str, cluster: str, side: str, reason: str) -> None:
+        """Write down the side of an interaction, or a change of it; earlier choices stay readable."""
+        row = {"interaction_id": interaction_id, "cluster": cluster, "side": side}
+        self.execute(_ADD_PLACE, {**row, "reason": reason, "time": time_text(now())})
 
     # The connection
 
@@ -223,7 +358,7 @@ class Ledger:
     def _use(self) -> Iterator[sqlite3.Connection]:
         if os.getpid() != self._process:
             self._reopen_in_child()
-        with self._lock, _explained(self.path):
+        with self._lock, explained(self.path):
             if self._connection is None:
                 raise LedgerError(f"the ledger {self.path} is closed", hint="open it again with Ledger.open")
             yield self._connection
@@ -232,92 +367,24 @@ class Ledger:
         """A connection must not be used across a fork. The parent's is kept unused: closing it could drop its locks."""
         if self._connection is not None:
             self._inherited.append(self._connection)
-            self._connection = _connect(self.path)
+            self._connection = connect(self.path)
         self._lock, self._process = threading.RLock(), os.getpid()
 
-    def _query(self, sql: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        with self._use() as connection:
-            return connection.execute(sql, values).fetchall()
+
+def _row(interaction: Interaction) -> dict[str, Any]:
+    values = interaction.as_dict()
+    values["messages"] = canonical_json(values["messages"])
+    values["tool_calls"] = canonical_json(values["tool_calls"]) if values["tool_calls"] else "[]"
+    return {**values, "id": interaction.id}
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        _private_file(path)
-    except OSError as error:
-        raise LedgerError(
-            f"{path} cannot be opened: {error.strerror or error}", hint="check that the path is a file you may write"
-        ) from error
-    with _explained(path):
-        return _ready_connection(path)
+def _unknown(interaction_id: str, advice: str = "") -> UnknownInteraction:
+    hint = "strop feedback list --json shows the ids" + (f"; {advice}" if advice else "")
+    return UnknownInteraction(f"the ledger holds no interaction {interaction_id!r}", hint=hint)
 
 
-def _ready_connection(path: Path) -> sqlite3.Connection:
-    """A connection with an up-to-date schema and every pragma set and read back."""
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        if needs_migration(connection, path):
-            migrate(path)
-            needs_migration(connection, path)
-        connection.execute("PRAGMA foreign_keys = ON")
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] != JOURNAL_MODE:
-            connection.execute(f"PRAGMA journal_mode = {JOURNAL_MODE}")
-        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
-        _check_pragmas(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _private_file(path: Path) -> None:
-    """Make the file with mode 0600 before SQLite does: its journals take the same mode. Narrow one that is wider."""
-    private_dir(path.parent)
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        sync_dir(path.parent)
-    except FileExistsError:
-        if os.name != "nt" and path.is_file() and path.stat().st_mode & 0o077:
-            with contextlib.suppress(PermissionError):
-                path.chmod(0o600)
-
-
-def _check_pragmas(connection: sqlite3.Connection, path: Path) -> None:
-    """A pragma that cannot be set is ignored in silence; without these a returned id would promise too much."""
-    wanted = {"journal_mode": JOURNAL_MODE, "synchronous": SYNCHRONOUS, "foreign_keys": 1}
-    for name, value in wanted.items():
-        found = connection.execute(f"PRAGMA {name}").fetchone()[0]
-        if found != value:
-            raise LedgerError(
-                f"{path}: SQLite keeps {name} at {found!r}, where {value!r} is needed",
-                hint="close other programs that have the ledger open, and try again",
-            )
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite says into errors that name the next step."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            raise Locked(f"another program has held {path} for too long", hint="try again; see strop doctor") from error
-        if "not a database" in text or "malformed" in text:
-            raise LedgerError(
-                f"{path} is not an SQLite database, or is damaged ({text})",
-                hint="give the path of a ledger, or put the file back from a copy",
-            ) from error
-        if "full" in text:
-            raise LedgerError(
-                f"{path} cannot grow: {text}", hint="free some space; everything stored before is still there"
-            ) from error
-        hint = "check that the path is a file you may write" if "open" in text or "readonly" in text else "strop doctor"
-        raise LedgerError(f"{path}: {text}", hint=hint) from error
-
-
-def _interaction(row: sqlite3.Row) -> Interaction:
+def as_interaction(row: sqlite3.Row) -> Interaction:
+    """The interaction of a row of its table."""
     values = {
         name: row[name] for name in ("answer", "model", "version", "domain", "channel", "user", "session", "turn")
     }
@@ -329,7 +396,8 @@ def _interaction(row: sqlite3.Row) -> Interaction:
     )
 
 
-def _signal(row: sqlite3.Row) -> Signal:
+def as_signal(row: sqlite3.Row) -> Signal:
+    """The signal of a row of its table."""
     values = {name: row[name] for name in ("interaction_id", "kind", "value", "text", "user", "source", "trust")}
     return Signal(source_key=row["source_key"] or "", time=datetime.fromisoformat(row["time"]), **values)
 
@@ -339,3 +407,7 @@ def _matches(row: sqlite3.Row, made: Any) -> bool:
         return bool(made(row).id == row["id"])
     except (BadRecord, ValueError, TypeError, KeyError):
         return False
+
+
+def _unchanged(texts: Sequence[str]) -> Sequence[str]:
+    return texts

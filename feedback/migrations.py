@@ -4,16 +4,19 @@ The schema's version is SQLite's `user_version`, set in the same transaction as 
 every open and calls `migrate` only where it is behind: sqlite-utils is imported here and nowhere on the hot path.
 """
 
+import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strop.errors import LedgerError, Locked
+from strop.feedback.sketch import sketch
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # "Strp": tells a ledger from any other SQLite file.
 APPLICATION_ID = 0x53747270
 
@@ -65,6 +68,91 @@ _FIRST = (
     "PRAGMA user_version = 1",
 )
 
+_SECOND = (
+    # A prompt's exact hash and its MinHash band keys, written with the interaction: one short row each, so that a bulk
+    # import pays for one insert and `pairs` reads them in one pass.
+    """CREATE TABLE sketches (
+        seq INTEGER PRIMARY KEY REFERENCES interactions (seq),
+        exact BLOB NOT NULL,
+        chars BLOB,
+        words BLOB
+    )""",
+    "CREATE INDEX interactions_by_session ON interactions (session, turn)",
+    # Where each importer stopped in each place that it reads.
+    """CREATE TABLE cursors (
+        source TEXT NOT NULL,
+        place TEXT NOT NULL,
+        cursor TEXT NOT NULL,
+        time TEXT NOT NULL,
+        PRIMARY KEY (source, place)
+    ) WITHOUT ROWID""",
+    # What the owner made of other people's reactions. The latest decision on a signal counts.
+    """CREATE TABLE reviews (
+        seq INTEGER PRIMARY KEY,
+        signal_id TEXT NOT NULL REFERENCES signals (id),
+        decision TEXT NOT NULL CHECK (decision IN ('accept', 'reject', 'edit')),
+        text TEXT,
+        who TEXT NOT NULL,
+        time TEXT NOT NULL
+    )""",
+    "CREATE INDEX reviews_by_signal ON reviews (signal_id)",
+    # The side of an interaction and every change of it, with the reason; the latest row counts.
+    """CREATE TABLE places (
+        seq INTEGER PRIMARY KEY,
+        interaction_id TEXT NOT NULL REFERENCES interactions (id),
+        cluster TEXT NOT NULL,
+        side TEXT NOT NULL CHECK (side IN ('train', 'gate', 'held')),
+        reason TEXT NOT NULL,
+        time TEXT NOT NULL
+    )""",
+    "CREATE INDEX places_by_interaction ON places (interaction_id)",
+    """INSERT INTO places (interaction_id, cluster, side, reason, time)
+        SELECT interaction_id, cluster, side, 'chosen', time FROM split ORDER BY rowid""",
+    "DROP TABLE split",
+    # In which of the gate's tests an interaction has served.
+    """CREATE TABLE gate_uses (
+        interaction_id TEXT NOT NULL REFERENCES interactions (id),
+        test TEXT NOT NULL,
+        time TEXT NOT NULL,
+        PRIMARY KEY (interaction_id, test)
+    ) WITHOUT ROWID""",
+    # Standing data: files that train every night beside the feedback.
+    """CREATE TABLE standing_sets (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        domain TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        time TEXT NOT NULL
+    )""",
+    """CREATE TABLE standing_rows (
+        set_id TEXT NOT NULL REFERENCES standing_sets (id),
+        line INTEGER NOT NULL,
+        row TEXT NOT NULL,
+        PRIMARY KEY (set_id, line)
+    ) WITHOUT ROWID""",
+    # A keyed hash of what was forgotten, so that a second import does not bring it back.
+    "CREATE TABLE tombstones (mark BLOB NOT NULL PRIMARY KEY, time TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE facts (name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "INSERT INTO facts VALUES ('tombstone_key', randomblob(32))",
+    # Who did what to the ledger as a whole (forgot, added or removed standing data): for `strop audit`.
+    """CREATE TABLE events (
+        seq INTEGER PRIMARY KEY,
+        what TEXT NOT NULL,
+        who TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        time TEXT NOT NULL
+    )""",
+    # Rows leave only through `forget`, which says so in the same transaction.
+    """CREATE TRIGGER interactions_kept BEFORE DELETE ON interactions
+        WHEN NOT EXISTS (SELECT 1 FROM facts WHERE name = 'forgetting')
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only; strop feedback forget takes rows out'); END""",
+    """CREATE TRIGGER signals_kept BEFORE DELETE ON signals
+        WHEN NOT EXISTS (SELECT 1 FROM facts WHERE name = 'forgetting')
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only; strop feedback forget takes rows out'); END""",
+    "PRAGMA user_version = 2",
+)
 
 # What a migration that was cut short may leave in a file that is otherwise empty.
 _MIGRATION_TABLES = {"_sqlite_migrations", "sqlite_sequence"}
@@ -101,6 +189,7 @@ def migrate(path: Path) -> None:
         with FileLock(path.with_name(path.name + ".lock"), timeout=60, mode=0o600):
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
             try:
+                _back_up(connection, path)
                 # sqlite-utils begins its transactions deferred; the outer one takes the write lock at once.
                 connection.execute("BEGIN IMMEDIATE")
                 _migrations().apply(Database(connection, recursive_triggers=False, execute_plugins=False))
@@ -109,6 +198,29 @@ def migrate(path: Path) -> None:
                 connection.close()
     except Timeout:
         raise Locked(f"another process has been changing {path} for a minute", hint="try again later") from None
+
+
+def backup_file(path: Path, version: int) -> Path:
+    """Where the copy lies that is made before a ledger of schema `version` is changed."""
+    return path.with_name(f"{path.name}.schema{version}.backup")
+
+
+def backups(path: Path) -> list[Path]:
+    """The copies that earlier migrations of this ledger left."""
+    return sorted(path.parent.glob(f"{path.name}.schema*.backup"))
+
+
+def _back_up(connection: sqlite3.Connection, path: Path) -> None:
+    """A whole copy of an older ledger, private, before the first change to it; an empty file needs none."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    copy = backup_file(path, version)
+    if not 0 < version < SCHEMA_VERSION or copy.exists():
+        return
+    fresh = copy.with_name(copy.name + ".new")
+    fresh.unlink(missing_ok=True)
+    os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    connection.execute("VACUUM INTO ?", (str(fresh),))
+    os.replace(fresh, copy)
 
 
 def _migrations() -> "Migrations":
@@ -120,5 +232,13 @@ def _migrations() -> "Migrations":
     def first(db: "Database") -> None:
         for statement in _FIRST:
             db.conn.execute(statement)
+
+    @steps(name="0002_sketches_cursors_reviews_places_standing_forget")
+    def second(db: "Database") -> None:
+        for statement in _SECOND:
+            db.conn.execute(statement)
+        for seq, messages in db.conn.execute("SELECT seq, messages FROM interactions ORDER BY seq").fetchall():
+            asked = "\n".join(turn["content"] for turn in json.loads(messages) if turn["role"] == "user")
+            db.conn.execute("INSERT INTO sketches VALUES (?, ?, ?, ?)", (seq, *sketch(asked)))
 
     return steps

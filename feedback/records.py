@@ -84,6 +84,8 @@ class Interaction:
     turn: int = 0
     tool_calls: Sequence[Mapping[str, Any]] = ()
     time: datetime = field(default_factory=now)
+    # Made when first asked for: an import asks several times.
+    _id: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "messages", tuple(self.messages))
@@ -99,7 +101,8 @@ class Interaction:
             check_label(name, getattr(self, name))
         if type(self.turn) is not int or not 0 <= self.turn < 1 << 63:
             raise BadRecord(f"turn: {self.turn!r} is not a whole number from 0 up")
-        check_size([self.answer, canonical_json(self.tool_calls), *(message.content for message in self.messages)])
+        calls = canonical_json(self.tool_calls) if self.tool_calls else ""
+        check_size([self.answer, calls, *(message.content for message in self.messages)])
 
     @property
     def prompt(self) -> str:
@@ -107,14 +110,26 @@ class Interaction:
         return self.messages[-1].content
 
     @property
+    def asked(self) -> str:
+        """All that the user said, turn by turn: what makes two conversations near-duplicates or not.
+
+        The user's turns alone: a system prompt that all share would make every question look like every other, and the
+        last turn alone would make one of every "yes, go on".
+        """
+        return "\n".join(message.content for message in self.messages if message.role == "user")
+
+    @property
     def id(self) -> str:
         """SHA-256 over everything that is stored but the time, 64 hex digits."""
-        stored = self.as_dict()
-        del stored["time"]
-        return sha256_bytes(canonical_json(stored).encode())
+        if not self._id:
+            object.__setattr__(self, "_id", sha256_bytes(canonical_json(self._content()).encode()))
+        return self._id
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON data; `time` is ISO 8601 in UTC."""
+        return {**self._content(), "time": time_text(self.time)}
+
+    def _content(self) -> dict[str, Any]:
         return {
             "messages": [message.as_dict() for message in self.messages],
             "answer": self.answer,
@@ -126,7 +141,6 @@ class Interaction:
             "session": self.session,
             "turn": self.turn,
             "tool_calls": list(self.tool_calls),
-            "time": time_text(self.time),
         }
 
 
@@ -148,6 +162,7 @@ class Signal:
     source_key: str = ""
     trust: Trust = "owner"
     time: datetime = field(default_factory=now)
+    _id: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -165,7 +180,10 @@ class Signal:
     @property
     def id(self) -> str:
         """SHA-256 over all fields, the time included: the same opinion twice is two reactions. 64 hex digits."""
-        return sha256_bytes(canonical_json({"interaction_id": self.interaction_id, **self.as_dict()}).encode())
+        if not self._id:
+            stored = {"interaction_id": self.interaction_id, **self.as_dict()}
+            object.__setattr__(self, "_id", sha256_bytes(canonical_json(stored).encode()))
+        return self._id
 
     def as_dict(self) -> dict[str, Any]:
         """All fields but the interaction's id as JSON data; `time` is ISO 8601 in UTC."""
@@ -193,6 +211,8 @@ def check_text(name: str, text: object, *, blank: bool = False) -> None:
         raise BadRecord(f"{name}: a text is needed, not {type(text).__name__}")
     if not blank and not text.strip():
         raise BadRecord(f"{name}: it is empty", hint=f"give a {name.rpartition(': ')[2]} that is not blank")
+    if text.isascii() and "\0" not in text:
+        return
     if "\0" in text:
         raise BadRecord(f"{name}: it holds a NUL character at position {text.index(chr(0)) + 1}", hint="remove it")
     try:
@@ -206,6 +226,8 @@ def check_text(name: str, text: object, *, blank: bool = False) -> None:
 
 def check_label(name: str, text: object) -> None:
     """Raise BadRecord unless `text` is a storable string of at most 1,024 characters; it may be empty."""
+    if type(text) is str and len(text) <= LIMIT_LABEL_CHARS and text.isascii() and "\0" not in text:
+        return
     check_text(name, text, blank=True)
     if isinstance(text, str) and len(text) > LIMIT_LABEL_CHARS:
         raise BadRecord(f"{name}: {len(text):,} characters are more than {LIMIT_LABEL_CHARS:,}")
@@ -213,6 +235,8 @@ def check_label(name: str, text: object) -> None:
 
 def check_size(texts: Sequence[str]) -> None:
     """Raise BadRecord when the texts of one record are more than 8 MiB together."""
+    if 4 * sum(map(len, texts)) <= LIMIT_BYTES:  # no character takes more than four bytes
+        return
     size = sum(len(text.encode()) for text in texts)
     if size > LIMIT_BYTES:
         raise BadRecord(
@@ -235,7 +259,8 @@ def check_time(time: object) -> datetime:
 
 def time_text(time: datetime) -> str:
     """ISO 8601 in UTC with microseconds: texts that sort as the times do."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")
 
 
 def _check_value(value: object) -> float:
@@ -248,6 +273,8 @@ def _check_value(value: object) -> float:
 
 def _plain_calls(calls: object) -> tuple[Mapping[str, Any], ...]:
     """A copy as JSON data, which the caller cannot change afterwards."""
+    if calls == ():
+        return ()
     if isinstance(calls, str | bytes | Mapping) or not isinstance(calls, Sequence):
         raise BadRecord("tool_calls: a list of objects is needed")
     try:

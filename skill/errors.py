@@ -10,6 +10,7 @@ StropError
 ├── FeedbackError         1
 │   ├── BadRecord         2   a row that cannot be stored or read; names its line
 │   ├── UnknownInteraction 2  a reaction to an answer that the ledger does not hold
+│   ├── Forgotten        10   a row that was taken out by `forget` and is not stored again
 │   └── LedgerError       1   the database cannot be opened or is newer than this Strop
 ├── TrainerError          1
 │   ├── BadTrainingFile   2   a training file: names line, column and what was expected
@@ -76,6 +77,10 @@ class BadRecord(FeedbackError):
 
 class UnknownInteraction(FeedbackError):
     code, exit_code = "unknown_interaction", 2
+
+
+class Forgotten(FeedbackError):
+    code, exit_code = "forgotten", 10
 
 
 class LedgerError(FeedbackError):

@@ -20,6 +20,8 @@ from strop.errors import StropError
 
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
+# Made once: `json.dumps` with these options makes one a call.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class DamagedFolder(StropError):
@@ -50,7 +52,7 @@ def sha256_file(path: Path) -> str:
 
 def canonical_json(data: Any) -> str:
     """JSON with sorted keys and no spare spaces: equal data gives equal text. NaN and infinity are refused."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encode(data)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

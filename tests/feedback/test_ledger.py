@@ -13,7 +13,7 @@ import pytest
 
 from strop.errors import LedgerError, Locked, UnknownInteraction
 from strop.feedback import Interaction, Ledger, Message, Signal
-from strop.feedback import ledger as ledger_module
+from strop.feedback import connection as connection_module
 from strop.feedback.migrations import SCHEMA_VERSION
 
 WRITER = """
@@ -151,7 +151,7 @@ def test_pragmas_are_set_and_read_back(ledger):
 
 
 def test_a_pragma_that_does_not_hold_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(ledger_module, "SYNCHRONOUS", 99)
+    monkeypatch.setattr(connection_module, "SYNCHRONOUS", 99)
     with pytest.raises(LedgerError, match="synchronous"):
         Ledger.open(tmp_path / "ledger.db")
 
