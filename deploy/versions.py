@@ -5,6 +5,8 @@ One row a version in `state.db`, never deleted; every change of state is an even
     built ──▶ certified ──▶ gated ──▶ live ──▶ stable ──▶ live (again)
       └───────────┴───────────┴──▶ refused        └─────▶ rolled_back ──▶ live (an explicit rollback)
 
+Every one of them but live may become `forgotten`: feedback that it was made of was taken out, and its files with it.
+
 Version 0 is the untouched base: it goes live from `certified`, with nothing to be judged against. A version goes live
 only through `strop.deploy.release`, which moves the target's pointer and this row together.
 
@@ -26,17 +28,18 @@ from typing import Any, Literal, get_args
 from strop.errors import DeployError, UnknownVersion
 from strop.files import canonical_json, private_dir
 
-State = Literal["built", "certified", "gated", "live", "stable", "rolled_back", "refused"]
+State = Literal["built", "certified", "gated", "live", "stable", "rolled_back", "refused", "forgotten"]
 STATES: tuple[str, ...] = get_args(State)
 
 _NEXT: Mapping[str, frozenset[str]] = {
-    "built": frozenset({"certified", "refused"}),
-    "certified": frozenset({"gated", "refused"}),
-    "gated": frozenset({"live", "refused"}),
+    "built": frozenset({"certified", "refused", "forgotten"}),
+    "certified": frozenset({"gated", "refused", "forgotten"}),
+    "gated": frozenset({"live", "refused", "forgotten"}),
     "live": frozenset({"stable", "rolled_back"}),
-    "stable": frozenset({"live", "rolled_back"}),
-    "rolled_back": frozenset({"live"}),
-    "refused": frozenset(),
+    "stable": frozenset({"live", "rolled_back", "forgotten"}),
+    "rolled_back": frozenset({"live", "forgotten"}),
+    "refused": frozenset({"forgotten"}),
+    "forgotten": frozenset(),
 }
 
 _TAG = re.compile(r"v(?P<number>\d{4,})-(?P<sha>[0-9a-f]{8})")
@@ -177,7 +180,8 @@ class Versions:
     def set_state(self, which: str | int, state: str, evidence: Mapping[str, Any] | None = None) -> Version:
         """Move a version along the table of states and write down why; the state it is in already changes nothing.
 
-        Raises DeployError for a step that the table does not allow, and for `live`: only a release does that.
+        A rollback passes over what is `forgotten`. Raises DeployError for a step that the table does not allow, for the
+        untouched base as `forgotten`, and for `live`: only a release does that.
         """
         with self.transaction() as db:
             version = self._find(db, which)
@@ -187,7 +191,12 @@ class Versions:
                 raise DeployError(f"{version.tag} goes live only by a release", hint="strop versions")
             if version.number == _live_row(db)[0] and state == "rolled_back":
                 raise DeployError(f"{version.tag} is live; a rollback moves users first", hint="strop rollback")
+            if version.number == 0 and state == "forgotten":
+                raise DeployError(f"{version.tag} is the untouched base: it was made of nobody's words")
             _step(db, version, state, evidence or {})
+            live = _live_row(db)[0]
+            if state == "forgotten" and live is not None:
+                db.execute("UPDATE live SET previous = ?", (_previous_of(db, live),))
             return self._find(db, version.tag)
 
     def go_live(self, db: sqlite3.Connection, to: Version, evidence: Mapping[str, Any], *, rollback: bool) -> None:
@@ -251,7 +260,8 @@ class Versions:
 
     def _known(self, db: sqlite3.Connection, sha256: str, folder: Path, number: int | None) -> Version | None:
         by_number = "SELECT * FROM versions WHERE number = ?"
-        by_file = "SELECT * FROM versions WHERE number > 0 AND sha256 = ? AND folder = ?"
+        # What was forgotten may be made again of what is left: that is another version.
+        by_file = "SELECT * FROM versions WHERE number > 0 AND state != 'forgotten' AND sha256 = ? AND folder = ?"
         found = db.execute(*((by_file, (sha256, self._stored(folder))) if number is None else (by_number, (number,))))
         row = found.fetchone()
         if row is None:
@@ -331,7 +341,7 @@ def _live_row(db: sqlite3.Connection) -> tuple[int | None, int | None]:
 
 
 def _previous_of(db: sqlite3.Connection, number: int) -> int | None:
-    """The version that `number` was released over; those that were rolled back meanwhile are passed over."""
+    """The version that `number` was released over; those that were rolled back or forgotten are passed over."""
     seen = {number}
     while True:
         query = "SELECT v.number, v.state FROM versions n JOIN versions v ON v.number = n.released_over"
@@ -340,7 +350,7 @@ def _previous_of(db: sqlite3.Connection, number: int) -> int | None:
             return None
         number = row[0]
         seen.add(number)
-        if row[1] != "rolled_back":
+        if row[1] not in ("rolled_back", "forgotten"):
             return number
 
 

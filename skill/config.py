@@ -51,6 +51,14 @@ class NightSettings(BaseModel):
     min_rows: int = Field(default=20, ge=1)  # training rows of all methods together
 
 
+class RetentionSettings(BaseModel):
+    """How long feedback is kept. Each night begins with forgetting what is older, and the models made of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: int | None = Field(default=None, ge=1)  # none: for ever
+
+
 class Config(BaseSettings):
     """All settings of one home, frozen. Made by `load`, then passed down."""
 
@@ -61,6 +69,7 @@ class Config(BaseSettings):
     quant: Literal["Q8_0", "F16"] = "Q8_0"
     seed: int = Field(default=17, ge=0, lt=2**32)
     night: NightSettings = NightSettings()
+    retention: RetentionSettings = RetentionSettings()
     feedback: FeedbackSettings = FeedbackSettings.model_validate({})
     trainer: TrainerSettings = TrainerSettings.model_validate({})
     gate: GateSettings = GateSettings.model_validate({})

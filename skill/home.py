@@ -49,6 +49,16 @@ class Home:
         return self.path / "strop.toml"
 
     @property
+    def forgetting_file(self) -> Path:
+        """What `forget` has still to take out, there while it is under way: ids and names of folders, no texts."""
+        return self.path / "forgetting.json"
+
+    @property
+    def rebuild_file(self) -> Path:
+        """Since when a night is wanted before its time."""
+        return self.path / "rebuild.json"
+
+    @property
     def models(self) -> Path:
         """Base models, resolved and converted once."""
         return self.path / "models"

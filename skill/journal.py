@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ SCHEMA_VERSION = 1
 # Below it, WAL with two connections can corrupt the database: https://sqlite.org/wal.html#walresetbug
 WAL_SAFE = (3, 51, 3)
 _BUSY_TIMEOUT_S = 10.0
+_UNSAID = "taken out with feedback that was forgotten"
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -223,6 +224,27 @@ class Journal:
     def steps(self, run_id: str) -> list[StepRow]:
         """The steps of one run, in the order in which they started."""
         return list(self._steps("WHERE run_id = ? ORDER BY number", run_id))
+
+    def forget_steps(self, outputs: Collection[Path]) -> int:
+        """Take out the steps that wrote these files or folders, so that no night takes their work for done.
+
+        Also empties what failed steps and runs said, where a library may have quoted a text, and rewrites the file
+        without its free pages. Returns how many steps there were. A home that was moved since still knows its files.
+        """
+        gone = {path.parts[-2:] for path in outputs}
+        rows = self._db.execute("SELECT number, output FROM steps WHERE output != ''").fetchall()
+        numbers = [row["number"] for row in rows if Path(row["output"]).parts[-2:] in gone]
+        self._db.execute("PRAGMA secure_delete = ON")
+        with self._writing():
+            self._db.executemany("DELETE FROM steps WHERE number = ?", [(number,) for number in numbers])
+            for table in ("steps", "runs"):
+                self._db.execute(f"UPDATE {table} SET reason = ? WHERE state = 'failed'", (_UNSAID,))  # noqa: S608
+        try:
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            raise StropError(f"{self.path} cannot be rewritten: {error}", hint="try again") from error
+        return len(numbers)
 
     # The gate's history
 

@@ -1,5 +1,6 @@
 """One night: pairs, train, build, certify, gate, release, report; each a row in the journal.
 
+Before them goes what is older than `retention.days`, and what a `strop feedback forget` that was cut short left to do.
 A step's row holds the hash of what it read and what it wrote. Kill a night anywhere: the next one skips what is whole
 and does the rest. One night runs at a time on a home (an OS file lock, which a dead process cannot keep); a release or
 rollback takes a short lock of its own, so `strop rollback` works while a night runs.
@@ -11,6 +12,7 @@ from typing import Any
 
 from strop.config import Config
 from strop.errors import Locked, NotEnoughData, NothingToDo, StropError
+from strop.forget import keep_retention
 from strop.home import Home
 from strop.journal import Journal, RunState
 from strop.nightsteps import Judged, NightSteps
@@ -105,6 +107,8 @@ def _check_due(home: Home, config: Config, *, locked: bool = False) -> None:
 def _run(home: Home, config: Config, journal: Journal, trigger: str, on_progress: OnProgress) -> NightReport:
     run_id = journal.start_run(trigger, config.digest())
     try:
+        if (receipt := keep_retention(home, config)) is not None:
+            on_progress("forget", 1.0, receipt.sentence)
         judged = NightSteps(home, config, journal, run_id, on_progress).play()
     except NothingToDo as error:
         journal.finish_run(run_id, "nothing_to_do", str(error))

@@ -1,10 +1,12 @@
 """When a night is due, and a process that waits for it.
 
 The journal is the truth: APScheduler only ticks, once a minute, and each tick asks `due`. So a laptop that slept
-through three o'clock catches up when it wakes, a night never runs twice, and nothing is lost with the process. Each
-night is a child process: whatever happens in it, the scheduler lives on.
+through three o'clock catches up when it wakes, a night never runs twice, and nothing is lost with the process. A
+rebuild that `forget` asked for opens a window of its own. Each night is a child process: whatever happens in it, the
+scheduler lives on.
 """
 
+import json
 import logging
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from strop.config import Config
+from strop.files import write_json
 from strop.home import Home
 from strop.journal import Journal, RunRow
 
@@ -30,11 +33,15 @@ log = logging.getLogger("strop.schedule")
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Whether a night should start now, why, and when the next window opens (aware, in the person's zone)."""
+    """Whether a night should start now, why, and when the next window opens (aware, in the person's zone).
+
+    `opened` is when the present window did: every one is good for one night.
+    """
 
     due: bool
     reason: str
     next: datetime
+    opened: datetime
 
 
 def zone(name: str) -> tzinfo:
@@ -71,16 +78,31 @@ def due(home: Home, config: Config, now: datetime | None = None) -> Due:
     tz, hour, minute = zone(config.night.timezone), config.night.hour, config.night.minute
     following = next_opening(now, hour, minute, tz)
     opened = opening(now, hour, minute, tz)
-    runs = _runs_since(home, opened)
     since = f"since {opened.astimezone(tz):%H:%M on %d %B}"
+    if (wanted := rebuild_wanted(home)) is not None and opened < wanted <= now:
+        opened, since = wanted, f"since a rebuild was asked for at {wanted.astimezone(tz):%H:%M on %d %B}"
+    runs = _runs_since(home, opened)
     if finished := [run for run in runs if run.state not in ("interrupted", "running")]:
-        return Due(False, f"run {finished[0].id} ended as {finished[0].state} {since}", following)
+        return Due(False, f"run {finished[0].id} ended as {finished[0].state} {since}", following, opened)
     if runs and night_running(home):
-        return Due(False, f"run {runs[0].id} is running", following)
+        return Due(False, f"run {runs[0].id} is running", following, opened)
     if len(runs) >= MAX_ATTEMPTS:
-        return Due(False, f"{len(runs)} runs were interrupted {since}; waiting for the next night", following)
+        return Due(False, f"{len(runs)} runs were interrupted {since}; waiting for the next night", following, opened)
     reason = f"run {runs[0].id} was interrupted {since}" if runs else f"no run {since}"
-    return Due(True, reason, following)
+    return Due(True, reason, following, opened)
+
+
+def want_rebuild(home: Home) -> None:
+    """Make a night due from now on, whatever ran today; the next run that comes to an end settles it."""
+    write_json(home.rebuild_file, {"time": datetime.now(UTC).isoformat()})
+
+
+def rebuild_wanted(home: Home) -> datetime | None:
+    """Since when a rebuild is, or last was, wanted."""
+    try:
+        return datetime.fromisoformat(json.loads(home.rebuild_file.read_text(encoding="utf-8"))["time"])
+    except FileNotFoundError:
+        return None
 
 
 def _runs_since(home: Home, moment: datetime) -> list[RunRow]:
@@ -130,8 +152,8 @@ class Ticker:
         The configuration is read again on every tick, so that a change needs no restart.
         """
         state = due(self.home, self.load(), now)
-        if state.next != self._window:
-            self._window, self._left = state.next, MAX_ATTEMPTS
+        if state.opened != self._window:
+            self._window, self._left = state.opened, MAX_ATTEMPTS
         if not state.due or not self._left or self._stopping.is_set():
             log.debug("not due: %s", state.reason)
             return None

@@ -111,6 +111,7 @@ ALLOWED = {
     ("certified", "refused"),
     ("gated", "refused"),
     ("live", "stable"),
+    *((state, "forgotten") for state in ("built", "certified", "gated", "stable", "refused")),
 }
 WAY = {
     "built": [],
@@ -119,6 +120,7 @@ WAY = {
     "refused": ["refused"],
     "live": ["live"],
     "stable": ["live", "stable"],
+    "forgotten": ["refused", "forgotten"],
 }
 
 
@@ -209,6 +211,31 @@ def test_a_version_that_was_rolled_back_is_never_the_previous_one(versions: Vers
     assert versions.get("previous").number == 0
     go_live(versions, versions.get(1), rollback=True)
     assert versions.get("previous").number == 0
+
+
+def test_a_version_that_was_forgotten_is_never_the_previous_one(versions: Versions) -> None:
+    base, first, second = add(versions, "0", number=0, state="certified"), add(versions, "a"), add(versions, "b")
+    for version in (base, first, second):
+        go_live(versions, version)
+    assert versions.get("previous").number == 1
+    versions.set_state(1, "forgotten")
+    assert versions.get("previous").number == 0
+    for back in (False, True):
+        with pytest.raises(DeployError):
+            check_can_go_live(versions.get(1), rollback=back)
+
+
+def test_what_was_forgotten_and_is_made_again_is_another_version(versions: Versions) -> None:
+    versions.set_state(add(versions, "a").tag, "forgotten")
+    assert add(versions, "a").tag == add(versions, "a").tag == "v0002-aaaaaaaa"
+
+
+def test_the_untouched_base_is_made_of_nobodys_words(versions: Versions) -> None:
+    base, first = add(versions, "0", number=0, state="certified"), add(versions, "a")
+    go_live(versions, base)
+    go_live(versions, first)
+    with pytest.raises(DeployError, match="untouched base"):
+        versions.set_state(0, "forgotten")
 
 
 def test_the_live_version_cannot_be_marked_rolled_back_by_hand(versions: Versions) -> None:

@@ -53,6 +53,18 @@ def nights() -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session")
+def ollama_server() -> ModuleType:
+    """The module tests/ollama/server.py: a real Ollama for tests."""
+    path = Path(__file__).parent.parent / "ollama" / "server.py"
+    spec = importlib.util.spec_from_file_location("strop_tests_ollama_server", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """llama-server with one thread: idle threads spin, which costs more than a tiny model gains."""
