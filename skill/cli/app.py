@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from strop.cli import feedback, night, output, system, train, tune, versions
+from strop.cli import data, feedback, forget, night, output, review, system, train, tune, versions
 from strop.errors import Missing, StropError, UsageError
 from strop.home import Home
 
@@ -30,8 +30,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+review.register(feedback.app)
+forget.register(feedback.app)
 app.add_typer(feedback.app, name="feedback")
-for room in (night.app, versions.app, tune.app, train.app, system.app):
+app.add_typer(data.app, name="data")
+for room in (night.app, versions.app, forget.app, tune.app, train.app, system.app):
     app.add_typer(room)
 
 

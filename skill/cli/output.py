@@ -22,12 +22,12 @@ SCHEMA_VERSION = 1
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 # Escape sequences (CSI, then OSC/DCS/APC/PM/SOS up to their end, then two-character ones), C0 but tab and newline, DEL,
-# C1, what reverses the order of text, and lone surrogates, which cannot be encoded.
+# C1, what steers the direction of text, and lone surrogates, which cannot be encoded.
 _UNSAFE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"
     r"|\x1b[ -/]*[0-~]?"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
@@ -56,6 +56,11 @@ def one_line(text: str, limit: int = 72) -> str:
     """`text` cleaned, on one line, cut at `limit` characters where it is longer."""
     flat = " ".join(clean(text).split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+
+
+def indented(text: str) -> str:
+    """`text` cleaned and set off by two blanks, so that no line of it can pass for one of ours."""
+    return "\n".join(f"  {line}" for line in clean(text).splitlines())
 
 
 def say(text: str) -> None:

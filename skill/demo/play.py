@@ -23,6 +23,7 @@ from strop.errors import NothingToDo, StropError, UsageError
 from strop.feedback import FeedbackCollector, Ledger
 from strop.files import write_json
 from strop.home import Home
+from strop.ledger import rules
 from strop.nightsteps import MEASURED
 from strop.setup import OnProgress, open_target, prepare
 
@@ -99,7 +100,7 @@ def _night_two(
 def _react(home: Home, reacted: Sequence[_Answered], corrections: Sequence[str], up: Any) -> None:
     """Every answer is rated; the first `CORRECTED` answers that the person does not like are corrected as well."""
     left = CORRECTED
-    with FeedbackCollector(home.ledger_db) as collector:
+    with FeedbackCollector(home.ledger_db, scrubber=rules(home).scrubber) as collector:
         for number, (said, correction) in enumerate(zip(reacted, corrections, strict=True)):
             key = f"demo-{number}"
             interaction = collector.record(prompt=said.wish.prompt, answer=said.answer, channel="demo")

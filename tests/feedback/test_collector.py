@@ -1,3 +1,7 @@
+import asyncio
+import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -6,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strop.errors import BadRecord, UnknownInteraction
-from strop.feedback import FeedbackCollector, Interaction, Message, Signal
+from strop.feedback import FeedbackCollector, Interaction, Ledger, Message, Signal
+from strop.feedback.nextmessage import WEIGHTS
 from strop.feedback.signals import parse_rating, standing
+from strop.feedback.trusted import Counted
 
 
 @pytest.fixture
@@ -153,6 +159,144 @@ def test_times_are_kept_in_utc(feedback):
     assert feedback.ledger.interaction(answer).time.isoformat() == "2025-12-31T23:30:00+00:00"
 
 
+# An answer named by session and turn
+
+
+def test_an_answer_can_be_named_by_session_and_turn(feedback):
+    for session, turn in (("s", 0), ("s", 1), ("other", 1)):
+        feedback.record(prompt="p", answer=f"{session} {turn}", session=session, turn=turn)
+    feedback.rate(session="s", turn=1, rating="down", note="no")
+    feedback.correct(session="s", turn=1, text="b")
+    feedback.note(session="s", turn=1, text="c")
+    feedback.observe_next(session="s", turn=1, message="No. Way too long!")
+    reacted = {one.answer: [signal.kind for signal in signals] for one, signals in feedback.ledger.iterate()}
+    assert reacted == {"s 0": [], "s 1": ["thumb", "correction", "note", "complaint"], "other 1": []}
+
+
+def test_of_several_answers_of_one_turn_the_newest_is_meant(feedback):
+    feedback.record(prompt="p", answer="first try", session="s", turn=1)
+    newest = feedback.record(prompt="p", answer="second try", session="s", turn=1)
+    feedback.rate(session="s", turn=1, rating="up")
+    assert [signal.kind for signal in feedback.ledger.signals(newest)] == ["thumb"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {},
+        {"interaction_id": "x", "session": "s", "turn": 1},
+        {"interaction_id": "x", "turn": 1},
+        {"session": "s"},
+        {"turn": 1},
+        {"session": "", "turn": 1},
+        {"session": "s", "turn": -1},
+        {"session": "s", "turn": 1 << 63},
+        {"session": "s", "turn": True},
+        {"session": "s", "turn": "1"},
+        {"session": "\ud800", "turn": 1},
+    ],
+)
+def test_an_answer_named_twice_or_by_half_is_refused(feedback, named):
+    feedback.record(prompt="p", answer="a", session="s", turn=1)
+    for call in (
+        lambda: feedback.rate(rating="up", **named),
+        lambda: feedback.correct(text="b", **named),
+        lambda: feedback.note(text="b", **named),
+        lambda: feedback.observe_next(message="Thanks!", **named),
+    ):
+        with pytest.raises(BadRecord, match="^(the answer|session|turn): ") as refused:
+            call()
+        assert refused.value.hint
+    assert sum(feedback.ledger.counts().values()) == 1
+
+
+def test_a_session_that_is_not_there_is_unknown(feedback):
+    feedback.record(prompt="p", answer="a", session="s", turn=1)
+    for session, turn in (("s", 2), ("t", 1)):
+        with pytest.raises(UnknownInteraction, match=session):
+            feedback.rate(session=session, turn=turn, rating="up")
+
+
+def test_a_rating_or_text_that_was_left_out_is_refused(feedback):
+    answer = feedback.record(prompt="p", answer="a")
+    for call in (lambda: feedback.rate(answer), lambda: feedback.correct(answer), lambda: feedback.note(answer)):
+        with pytest.raises(BadRecord, match="^(rating|correction|note): "):
+            call()
+    with pytest.raises(TypeError, match="usr"):
+        feedback.rate(answer, "up", usr="ann")
+
+
+# The next message
+
+
+def test_the_next_message_is_stored_with_what_it_implies(feedback):
+    answer = feedback.record(prompt="What is a bond?", answer="Great question! ...", user="ann", session="s")
+    (stored,) = feedback.observe_next(answer, "No. Way too long!")
+    (signal,) = feedback.ledger.signals(answer)
+    assert (signal.id, signal.kind, signal.text, signal.user) == (stored, "complaint", "No. Way too long!", "ann")
+    assert (signal.source, signal.trust) == ("next", "known")
+    assert WEIGHTS["complaint"].value <= signal.value < 0
+
+
+def test_a_next_message_that_says_nothing_stores_nothing(feedback):
+    answer = feedback.record(prompt="What is a bond?", answer="A loan.")
+    for message in ("And what is a share?", "", " \n"):
+        assert feedback.observe_next(answer, message) == ()
+    assert feedback.ledger.counts()["complaint"] == 0
+
+
+def test_the_same_next_message_is_stored_once_and_another_beside_it(feedback):
+    answer = feedback.record(prompt="What is a bond?", answer="Great question! ...")
+    first = feedback.observe_next(answer, "Way too long!")
+    assert feedback.observe_next(answer, "Way too long!") == first
+    assert feedback.observe_next(answer, "That is wrong.") != first
+    keyed = feedback.observe_next(answer, "Way too long!", source="chat", source_key="m1")
+    assert feedback.observe_next(answer, "It was edited: thanks!", source="chat", source_key="m2") != keyed
+    assert feedback.observe_next(answer, "Way too long!", source="chat", source_key="m1") == keyed
+    assert [signal.source for signal in feedback.ledger.signals(answer)][:3] == ["next", "next", "chat"]
+
+
+def test_a_prompt_with_a_secret_in_it_is_known_again(feedback):
+    prompt = "Please write to jane.doe@example.com that the meeting is moved to Friday"
+    answer = feedback.record(prompt=prompt, answer="Dear Jane, ...")
+    (stored,) = feedback.observe_next(answer, prompt)
+    (signal,) = feedback.ledger.signals(answer)
+    assert (signal.id, signal.kind) == (stored, "reask")
+    assert signal.text == "Please write to <EMAIL_1> that the meeting is moved to Friday"
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "a\ud800b", "x" * ((8 << 20) + 1), 3])
+def test_a_next_message_that_cannot_be_stored_is_refused(feedback, bad):
+    answer = feedback.record(prompt="p", answer="a")
+    with pytest.raises(BadRecord, match="^(message|the record)"):
+        feedback.observe_next(answer, bad)
+
+
+def test_a_next_message_after_nothing_is_refused(feedback):
+    with pytest.raises(UnknownInteraction):
+        feedback.observe_next("f" * 64, "Thanks!")
+
+
+# What is stored is scrubbed
+
+
+def test_the_id_is_that_of_what_was_stored(feedback):
+    answer = feedback.record(prompt="Mail jane.doe@example.com", answer="Done: jane.doe@example.com")
+    stored = feedback.ledger.interaction(answer)
+    assert (stored.id, stored.prompt, stored.answer) == (answer, "Mail <EMAIL_1>", "Done: <EMAIL_1>")
+    feedback.correct(answer, "Sent to jane.doe@example.com")
+    assert feedback.ledger.signals(answer)[0].text == "Sent to <EMAIL_1>"
+
+
+def test_without_a_scrubber_texts_are_stored_as_they_come(tmp_path):
+    with FeedbackCollector(tmp_path / "ledger.db", scrubber=None) as feedback:
+        answer = feedback.record(prompt="Mail jane.doe@example.com", answer="Done.")
+        assert feedback.ledger.interaction(answer).prompt == "Mail jane.doe@example.com"
+
+
+# Many at once
+
+
 def test_threads_may_share_a_collector(feedback):
     def work(name):
         for number in range(20):
@@ -166,15 +310,70 @@ def test_threads_may_share_a_collector(feedback):
     assert feedback.ledger.counts()["thumb"] == 60
 
 
+def test_async_code_calls_it_in_threads(feedback):
+    async def one(number):
+        answer = await asyncio.to_thread(
+            feedback.record, prompt=f"question {number}", answer="a", session="s", turn=number
+        )
+        await asyncio.gather(
+            asyncio.to_thread(feedback.rate, answer, "down", source_key=f"event {number % 5}"),
+            asyncio.to_thread(feedback.correct, session="s", turn=number, text=f"better {number}"),
+            asyncio.to_thread(feedback.observe_next, answer, "That is wrong."),
+        )
+        return answer
+
+    async def all_of_them():
+        return await asyncio.gather(*(one(number) for number in range(50)))
+
+    answers = asyncio.run(all_of_them())
+    assert len(set(answers)) == 50
+    counts = feedback.ledger.counts()
+    assert (counts["interactions"], counts["correction"], counts["complaint"]) == (50, 50, 50)
+    assert counts["thumb"] == 5, "one event, however many tasks bring it"
+    for number, answer in enumerate(answers):
+        texts = {signal.text for signal in feedback.ledger.signals(answer) if signal.kind == "correction"}
+        assert texts == {f"better {number}"}
+    assert feedback.ledger.verify() == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_forked_children_go_on_with_their_parents_collector(tmp_path):
+    code = """
+import os, sys
+from strop.feedback import FeedbackCollector
+with FeedbackCollector(sys.argv[1]) as feedback:
+    first = feedback.record(prompt="parent", answer="a", session="s", turn=0)
+    children = []
+    for name in range(4):
+        child = os.fork()
+        if not child:
+            for number in range(10):
+                feedback.rate(feedback.record(prompt=f"{name} {number}", answer="a"), "up")
+            feedback.correct(session="s", turn=0, text=f"child {name}")
+            os._exit(0)
+        children.append(child)
+    codes = [os.waitpid(child, 0)[1] for child in children]
+    feedback.rate(first, "up")
+    sys.exit(max(codes))
+"""
+    path = tmp_path / "ledger.db"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=120)
+    with Ledger.open(path) as opened:
+        counts = opened.counts()
+        assert (counts["interactions"], counts["thumb"], counts["correction"]) == (41, 41, 4)
+        assert opened.verify() == ()
+
+
 def _said(*reactions):
-    """Signals a minute apart: a rating's value, or a correction's text."""
+    """Reactions of the owner a minute apart: a rating's value, or a correction's text."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for minute, reaction in enumerate(reactions):
         time = start + timedelta(minutes=minute)
         if isinstance(reaction, str):
-            yield Signal("i", "correction", -1.0, reaction, time=time)
+            signal = Signal("i", "correction", -1.0, reaction, time=time)
         else:
-            yield Signal("i", "thumb", reaction, time=time)
+            signal = Signal("i", "thumb", reaction, time=time)
+        yield Counted(signal.id, signal, others=False)
 
 
 @pytest.mark.parametrize(
@@ -202,14 +401,21 @@ def test_the_latest_reaction_stands(reactions, state, contradicted):
         assert result.signal.text == "c"
 
 
-def test_others_and_other_kinds_decide_nothing():
-    assert standing([Signal("i", "thumb", 1.0, trust="known"), Signal("i", "note", 0.0, "x")]) is None
+def test_other_kinds_decide_nothing():
+    assert standing([Counted("s", Signal("i", "note", 0.0, "x"), others=False)]) is None
+
+
+def test_the_owners_earlier_word_stands_against_a_later_one_that_was_accepted():
+    (own, later) = _said(-1.0, 1.0)
+    result = standing([Counted(later.id, later.signal, others=True), own])
+    assert (result.state, result.signal_id, result.others) == ("down", own.id, False)
 
 
 @settings(max_examples=50, deadline=None)
 @given(prompt=st.text(), answer=st.text(), session=st.text(max_size=20))
 def test_any_text_is_either_refused_or_comes_back_the_same(tmp_path_factory, prompt, answer, session):
-    with FeedbackCollector(tmp_path_factory.mktemp("any") / "ledger.db") as feedback:
+    # Unscrubbed: what looks like a number of somebody would not come back.
+    with FeedbackCollector(tmp_path_factory.mktemp("any") / "ledger.db", scrubber=None) as feedback:
         try:
             stored = feedback.record(prompt=prompt, answer=answer, session=session)
         except BadRecord:

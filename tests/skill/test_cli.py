@@ -99,7 +99,9 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 def test_the_commands_are_those_of_the_design() -> None:
     assert set(COMMANDS) == {
-        *("feedback add", "feedback list", "feedback import", "feedback export", "feedback stats"),
+        *("feedback add", "feedback show", "feedback list", "feedback import", "feedback export", "feedback stats"),
+        *("feedback review", "feedback verify", "feedback forget", "audit"),
+        *("data add", "data list", "data remove"),
         *("night", "schedule", "status", "versions", "rollback", "chat", "tune", "train", "demo", "init", "doctor"),
         *("models resolve", "models list"),
     }

@@ -6,7 +6,7 @@ import pytest
 
 from strop.demo.person import MAX_WORDS, dealt, likes, objection, wishes
 from strop.feedback.pairs import has_template_tokens
-from strop.feedback.split import normalised
+from strop.feedback.similar import normalised
 
 WORDS = "word " * (MAX_WORDS - 1)
 
