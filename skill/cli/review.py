@@ -162,7 +162,7 @@ def _all_of(ledger: "Ledger", user: str) -> list[str]:
     """What waits of a user whose name was vouched for when it came in. Raises NothingToDo."""
     from strop.feedback.reviews import waiting
 
-    found = [one.signal_id for one in waiting(ledger) if (one.signal.user, one.signal.trust) [:1] == (user,)]
+    found = [one.signal_id for one in waiting(ledger) if (one.signal.user, one.signal.trust) == (user, "known")]
     if not found:
         raise NothingToDo(f"nothing of {user!r} waits for review", hint="strop feedback review --list")
     return found
