@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from time import process_time
 from types import MappingProxyType
 
 from strop.errors import UsageError
@@ -254,10 +255,30 @@ def _own_regex(name: str, regex: str) -> re.Pattern[str]:
             f"scrub pattern {name}: {regex!r} matches the empty text, so it would match everywhere",
             hint="ask for at least one character: + instead of *, {1,8} instead of {0,8}",
         )
+    if any(_explodes(compiled, piece) for piece in _SLOW_PIECES):
+        raise UsageError(
+            f"scrub pattern {name}: {regex!r} takes for ever on some texts, because one repeat stands inside another",
+            hint="write (a+)+ as a+, and (\\d+-?)+ as [\\d-]+",
+        )
     return compiled
 
 
 _PROBES = ("", "a", "Word 12, 가나 @x_-\n")
+_SLOW_PIECES = ("a", "A", "1", " ", "a1", "A1", "a-", "1-", "1 ", "a ", "가", "_")
+_SLOW_S = 0.005
+
+
+def _explodes(regex: re.Pattern[str], piece: str) -> bool:
+    """Whether four more characters take many times as long: a pattern that tries every way to cut a text in pieces."""
+
+    def took_s(length: int) -> float:
+        text = (piece * length)[:length] + "!"
+        start = process_time()
+        regex.search(text)
+        return process_time() - start
+
+    longer = took_s(20)
+    return longer > _SLOW_S and longer > 6 * took_s(16)
 
 
 def _known_regions(codes: Sequence[str]) -> tuple[str, ...]:

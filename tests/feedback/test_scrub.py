@@ -341,3 +341,9 @@ def test_ordinary_texts_need_neither_phonenumbers_nor_stdnum():
         "sys.exit(any(name.partition('.')[0] in ('phonenumbers', 'stdnum') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("regex", [r"(a+)+$", r"(\w+\s?)+$", r"(\d+-?)+x"])
+def test_an_own_pattern_that_would_take_for_ever_is_refused(regex):
+    with pytest.raises(UsageError, match="takes for ever"):
+        Scrubber({"OWN": regex})
