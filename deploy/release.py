@@ -118,7 +118,7 @@ def release_lock(path: Path) -> Iterator[None]:
 
     private_dir(path.parent)
     try:
-        lock = FileLock(path, timeout=LOCK_TIMEOUT_S).acquire()
+        lock = FileLock(path, timeout=LOCK_TIMEOUT_S, mode=0o600).acquire()
     except Timeout as error:
         raise Locked("another release or rollback is under way", hint="strop status") from error
     with lock:

@@ -175,6 +175,21 @@ class FeedbackCollector:
         """Store a remark that rates nothing; returns the reaction's id."""
         return self._react(self.find(interaction_id, session=session, turn=turn), "note", 0.0, text, "note", **fields)
 
+    def react(self, interaction_id: str, emoji: str, **fields: Unpack[ReactionFields]) -> str:
+        """Store an emoji, as a chat shows it under an answer; returns the reaction's id. Others than 👍 are kept too."""
+        from strop.feedback.importers.openclaw_texts import emoji_value
+
+        return self._react(interaction_id, "reaction", emoji_value(emoji), emoji, "reaction", **fields)
+
+    def tool_outcome(
+        self, interaction_id: str, *, ok: bool, text: str | None = None, **fields: Unpack[ReactionFields]
+    ) -> str:
+        """Store whether the tools that an answer called did what they were called for; returns the reaction's id.
+
+        It is evidence and decides nothing: a tool may fail for reasons that are not the answer's.
+        """
+        return self._react(interaction_id, "tool_outcome", 1.0 if ok else -1.0, text, "tool_outcome", **fields)
+
     @overload
     def observe_next(self, interaction_id: str, message: str, **fields: Unpack[ReactionFields]) -> tuple[str, ...]: ...
     @overload

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from strop.errors import BadRecord, UsageError
 from strop.feedback import importers, jsonl, jsonlines
-from strop.feedback.importers.base import Batch, Imported, Importer, Turn, run
+from strop.feedback.importers.base import Batch, Imported, Importer, Reaction, Turn, run
 from strop.feedback.importers.reading import head
 from strop.feedback.ledger import Ledger
 from strop.feedback.records import TRUSTS, Trust
 from strop.feedback.signals import trust_of
+from strop.files import sha256_bytes
 
 OWN = "strop"
 FORMATS = (OWN, *importers.FORMATS)
@@ -106,13 +107,15 @@ class _Renamed:
 
     def _turn(self, turn: Turn) -> Turn:
         asked, trust = turn.interaction, turn.trust
-        reactions = tuple(
-            replace(one, user=self._user, trust=_lower(one.trust, self._trust)) if one.user == _OWNER else one
-            for one in turn.reactions
-        )
+        reactions = tuple(self._theirs(one) if one.user == _OWNER else one for one in turn.reactions)
         if asked.user == _OWNER:
             asked, trust = replace(asked, user=self._user), _lower(trust, self._trust)
         return replace(turn, interaction=asked, reactions=reactions, trust=trust)
+
+    def _theirs(self, one: Reaction) -> Reaction:
+        # Under a key of its own: the same file may come again as somebody else's, or as the owner's.
+        key = f"{one.source_key}@{sha256_bytes(self._user.encode())[:12]}" if one.source_key else ""
+        return replace(one, user=self._user, trust=_lower(one.trust, self._trust), source_key=key)
 
 
 def _lower(one: Trust, other: Trust) -> Trust:

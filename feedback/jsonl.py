@@ -21,7 +21,7 @@ from strop.errors import BadRecord, Forgotten
 from strop.feedback.collector import as_messages, part_key
 from strop.feedback.jsonlines import lines, parse
 from strop.feedback.ledger import Ledger
-from strop.feedback.records import Interaction, Kind, Signal, conversation, now
+from strop.feedback.records import TRUSTS, Interaction, Kind, Signal, Trust, conversation, now
 from strop.feedback.signals import CORRECTION_VALUE, parse_rating, trust_of
 from strop.files import canonical_json, sha256_bytes, write_bytes
 
@@ -75,7 +75,7 @@ def _parsed(path: Path, source: str, owners: frozenset[str]) -> Iterator[_Line]:
                     "id: it does not match the line's content",
                     hint="the line was changed after the export; remove its id",
                 )
-            reactions = (*_exported(record, interaction.id), *_reactions(record, interaction, source, owners))
+            reactions = (*_exported(record, interaction.id, owners), *_reactions(record, interaction, source, owners))
         yield _Line(number, interaction, reactions)
 
 
@@ -186,8 +186,8 @@ def _time(record: dict[str, Any]) -> datetime:
         raise BadRecord(f"time: {text!r} is not ISO 8601", hint="like 2026-01-31T09:30:00+00:00") from None
 
 
-def _exported(record: dict[str, Any], interaction_id: str) -> Iterator[Signal]:
-    """The reactions of a line that `export_file` wrote."""
+def _exported(record: dict[str, Any], interaction_id: str, owners: frozenset[str]) -> Iterator[Signal]:
+    """The reactions of a line that `export_file` wrote, or of one in its form."""
     signals = record.get("signals", [])
     if not isinstance(signals, list) or not all(isinstance(signal, dict) for signal in signals):
         raise BadRecord("signals: a list of objects is needed")
@@ -196,10 +196,14 @@ def _exported(record: dict[str, Any], interaction_id: str) -> Iterator[Signal]:
             _only(values, _SIGNAL_KEYS)
             if "kind" not in values or "value" not in values:
                 raise BadRecord("kind, value: both are needed")
-            given = {key: value for key, value in values.items() if key not in ("id", "time")}
-            signal = Signal(interaction_id=interaction_id, time=_time(values), **given)
-            if values.get("id") not in (None, signal.id):
+            given = {key: value for key, value in values.items() if key not in ("id", "time", "trust")}
+            trust = _trust(values, values.get("user", "owner"), owners)
+            signal = Signal(interaction_id=interaction_id, time=_time(values), trust=trust, **given)
+            as_written = replace(signal, trust=values.get("trust", trust))
+            if values.get("id") not in (None, as_written.id):
                 raise BadRecord("id: it does not match the reaction", hint="remove the id of what you changed")
+            if not signal.source_key and values.get("id") is None:
+                signal = _keyed(signal)
         except BadRecord as error:
             raise BadRecord(f"signals: number {number}: {error}", hint=error.hint) from error
         yield signal
@@ -219,13 +223,23 @@ def _reactions(record: dict[str, Any], interaction: Interaction, source: str, ow
     key = record.get("source_key") or ""
     if not isinstance(key, str):
         raise BadRecord(f"source_key: a text is needed, not {type(key).__name__}")
-    trust = record.get("trust") or trust_of(interaction.user, owners)
+    trust = _trust(record, interaction.user, owners)
     signals = []
     for part, kind, value, text in parts:
         whose = part_key(key, part) if part else key
         signal = Signal(interaction.id, kind, value, text, interaction.user, origin, whose, trust, interaction.time)
         signals.append(signal if key else _keyed(signal))
     return signals
+
+
+def _trust(values: dict[str, Any], user: Any, owners: frozenset[str]) -> Trust:
+    """Whose word it is follows from the user; what a file says of itself may lower it, never raise it."""
+    found, said = trust_of(user if isinstance(user, str) else "", owners), values.get("trust")
+    if said is None:
+        return found
+    if said not in TRUSTS:
+        raise BadRecord(f"trust: {said!r} is unknown", hint=f"use one of {', '.join(TRUSTS)}")
+    return max(found, said, key=TRUSTS.index)
 
 
 def _keyed(signal: Signal) -> Signal:

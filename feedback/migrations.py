@@ -151,6 +151,11 @@ _SECOND = (
     """CREATE TRIGGER signals_kept BEFORE DELETE ON signals
         WHEN NOT EXISTS (SELECT 1 FROM facts WHERE name = 'forgetting')
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only; strop feedback forget takes rows out'); END""",
+    """CREATE TRIGGER reviews_append_only BEFORE UPDATE ON reviews
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
+    """CREATE TRIGGER reviews_kept BEFORE DELETE ON reviews
+        WHEN NOT EXISTS (SELECT 1 FROM facts WHERE name = 'forgetting')
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only; strop feedback forget takes rows out'); END""",
     "PRAGMA user_version = 2",
 )
 

@@ -33,23 +33,37 @@ def scrubbed_signal(signal: Signal, scrub: Scrub) -> Signal:
     return signal if text == signal.text else replace(signal, text=text)
 
 
-def _strings(data: Any) -> list[str]:
-    """Every string value in JSON data, in a fixed order (keys are names, not content)."""
-    if isinstance(data, str):
-        return [data]
+def _strings(data: Any, key: str = "") -> list[str]:
+    """Every text in JSON data that may hold something, in a fixed order: keys, and values behind their key.
+
+    A password says that it is one by its key. A long number is a text as well: a card, a phone.
+    """
     if isinstance(data, dict):
-        return [text for value in data.values() for text in _strings(value)]
+        return [text for name, value in data.items() for text in (name, *_strings(value, name))]
     if isinstance(data, list | tuple):
-        return [text for value in data for text in _strings(value)]
+        return [text for value in data for text in _strings(value, key)]
+    if isinstance(data, str) or _long(data):
+        return [f"{key}{_IS}{data}" if key else str(data)]
     return []
 
 
-def _with_strings(data: Any, texts: Iterator[str]) -> Any:
-    """The same data with its strings taken from `texts`, in the order of `_strings`."""
-    if isinstance(data, str):
-        return next(texts)
+def _with_strings(data: Any, texts: Iterator[str], key: str = "") -> Any:
+    """The same data with its texts taken from `texts`, in the order of `_strings`."""
     if isinstance(data, dict):
-        return {key: _with_strings(value, texts) for key, value in data.items()}
+        return {next(texts): _with_strings(value, texts, name) for name, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_with_strings(value, texts) for value in data]
+        return [_with_strings(value, texts, key) for value in data]
+    if isinstance(data, str) or _long(data):
+        text = next(texts)
+        named = f"{key}{_IS}" if key else ""
+        clean = text.removeprefix(named) if text.startswith(named) else text
+        return data if clean == str(data) else clean
     return data
+
+
+def _long(data: Any) -> bool:
+    return isinstance(data, int) and not isinstance(data, bool) and abs(data) >= _LONG
+
+
+_IS = ": "
+_LONG = 10**6

@@ -159,7 +159,7 @@ def _no_night(home: Home) -> Iterator[None]:
 
     home.ensure()
     try:
-        lock = FileLock(home.night_lock, timeout=_LOCK_WAIT_S).acquire()
+        lock = FileLock(home.night_lock, timeout=_LOCK_WAIT_S, mode=0o600).acquire()
     except Timeout:
         raise Locked("a night is running on this home, so nothing was forgotten yet", hint="strop status") from None
     with lock:

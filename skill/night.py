@@ -87,7 +87,7 @@ def run(
     if if_due:
         _check_due(home, config)
     try:
-        lock = FileLock(home.night_lock, timeout=_LOCK_WAIT_S).acquire()
+        lock = FileLock(home.night_lock, timeout=_LOCK_WAIT_S, mode=0o600).acquire()
     except Timeout:
         raise Locked("another night is running on this home", hint="strop status") from None
     with lock, Journal(home.state_db) as journal:

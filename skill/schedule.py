@@ -118,7 +118,7 @@ def night_running(home: Home) -> bool:
 
     if not home.night_lock.exists():
         return False
-    lock = filelock.FileLock(home.night_lock)
+    lock = filelock.FileLock(home.night_lock, mode=0o600)
     try:
         with lock.acquire(timeout=0):
             return False

@@ -13,7 +13,8 @@ import pytest
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.files import sha256_file
 
-pytestmark = pytest.mark.slow
+# A minute and a half on two idle cores without bfloat16; a busy machine takes several times as long.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROWS = (
     ("What is a strop?", "A strop is a strip of leather that keeps a razor keen."),

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from strop.errors import BadRecord, UnknownInteraction
 from strop.feedback import FeedbackCollector, Interaction, Ledger, Message, Signal
 from strop.feedback.nextmessage import WEIGHTS
+from strop.feedback.pairs import build
+from strop.feedback.settings import FeedbackSettings
 from strop.feedback.signals import parse_rating, standing
 from strop.feedback.trusted import Counted
 
@@ -423,3 +425,18 @@ def test_any_text_is_either_refused_or_comes_back_the_same(tmp_path_factory, pro
             return
         back = feedback.ledger.interaction(stored)
         assert (back.prompt, back.answer, back.session, back.id) == (prompt, answer, session, stored)
+
+
+def test_an_emoji_is_a_rating_and_a_tools_outcome_is_evidence(feedback):
+    liked, failed = feedback.record(prompt="p", answer="a"), feedback.record(prompt="q", answer="b")
+    feedback.react(liked, "👍", source_key="msg-1")
+    feedback.react(liked, "👍", source_key="msg-1")
+    feedback.tool_outcome(failed, ok=False, text="no such file")
+    (thumb,) = feedback.ledger.signals(liked)
+    assert (thumb.kind, thumb.value) == ("reaction", 1.0)
+    (outcome,) = feedback.ledger.signals(failed)
+    assert (outcome.kind, outcome.value, outcome.text) == ("tool_outcome", -1.0, "no such file")
+    assert [
+        row["completion"][0]["content"]
+        for row in build(feedback.ledger, FeedbackSettings(gate_prompts=0, gate_one_in=1 << 62)).sft
+    ] == ["a"]

@@ -153,3 +153,14 @@ def test_what_was_forgotten_is_counted_by_reason_too(tmp_path, ledger):
     forget(ledger, Selector("id", (ledger.find(None),)))
     done = reader(path)(ledger)
     assert (done.added, done.known, done.signals, done.skipped) == (0, 0, 0, {"forgotten before": 1})
+
+
+def test_the_same_file_may_come_as_somebodys_and_then_as_the_owners(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("prompt,answer,rating\nWhat is SQL?,a language,up\n")
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        for user in ("ann", "bob", None):
+            assert reader(path, user=user)(ledger).signals == 1
+            assert reader(path, user=user)(ledger).signals == 0
+        said = [(one.user, one.trust) for _, signals in ledger.iterate() for one in signals]
+    assert said == [("ann", "known"), ("bob", "known"), ("owner", "owner")]

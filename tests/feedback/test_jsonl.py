@@ -166,3 +166,18 @@ def test_an_empty_file_brings_nothing_and_a_missing_one_is_an_error(ledger, writ
     for path in (tmp_path / "none.jsonl", tmp_path):
         with pytest.raises(UsageError, match="cannot be read"):
             import_file(ledger, path)
+
+
+def test_a_file_cannot_make_somebody_the_owner(ledger, write):
+    signal = {"kind": "correction", "value": -1, "text": "b", "user": "mallory"}
+    rows = [
+        {"prompt": "p1", "answer": "a", "signals": [signal]},
+        {"prompt": "p2", "answer": "a", "signals": [{**signal, "trust": "owner"}]},
+        {"prompt": "p3", "answer": "a", "user": "mallory", "correction": "b", "trust": "owner"},
+        {"prompt": "p4", "answer": "a", "correction": "b", "trust": "known"},
+    ]
+    path = write(*rows)
+    assert import_file(ledger, path) == (4, 0, 0)
+    trusts = [signal.trust for _, signals in ledger.iterate() for signal in signals]
+    assert trusts == ["known", "known", "known", "known"]
+    assert import_file(ledger, path) == (0, 4, 0)
