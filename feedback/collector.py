@@ -176,7 +176,7 @@ class FeedbackCollector:
         return self._react(self.find(interaction_id, session=session, turn=turn), "note", 0.0, text, "note", **fields)
 
     def react(self, interaction_id: str, emoji: str, **fields: Unpack[ReactionFields]) -> str:
-        """Store an emoji, as a chat shows it under an answer; returns the reaction's id. Others than 👍 are kept too."""
+        """Store an emoji, as a chat shows it under an answer; returns the reaction's id. Any emoji is kept."""
         from strop.feedback.importers.openclaw_texts import emoji_value
 
         return self._react(interaction_id, "reaction", emoji_value(emoji), emoji, "reaction", **fields)
