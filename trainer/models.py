@@ -279,6 +279,7 @@ def _from_hub(name: str, models_dir: Path, on_note: OnNote) -> BaseModel:
 
 def _hub_licence(repository: str) -> str:
     """The licence that the Hub states, or that it could not be read."""
+    import httpx  # what huggingface_hub speaks with
     from huggingface_hub import model_info
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -286,7 +287,7 @@ def _hub_licence(repository: str) -> str:
         return "not read: offline"
     try:
         card = model_info(repository).card_data
-    except (HfHubHTTPError, OSError):
+    except (HfHubHTTPError, httpx.HTTPError, OSError):
         return "see the model's page"
     named = getattr(card, "license_name", None) or getattr(card, "license", None) if card else None
     return str(named or "see the model's page")

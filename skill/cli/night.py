@@ -9,7 +9,7 @@ import typer
 from strop.cli import units
 from strop.cli.output import JsonFlag, end, fail, hint, note, say, session, show
 from strop.cli.progress import progress
-from strop.errors import StropError
+from strop.errors import NothingToDo, StropError
 
 app = typer.Typer()
 
@@ -56,7 +56,10 @@ def night(
     except StropError as error:
         if not (scheduled and error.exit_code in NORMAL_CODES):
             raise
-        fail(error, as_json=as_json)
+        if as_json:
+            fail(error, as_json=True)
+        elif error.exit_code != NothingToDo.exit_code:  # cron mails whatever is said, and most hours have no night
+            note(str(error))
         end(0)
     show(report.as_dict(), as_json=as_json, human=lambda: say(report.sentence))
     end(0 if scheduled and report.exit_code in NORMAL_CODES else report.exit_code)

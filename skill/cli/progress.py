@@ -46,16 +46,19 @@ class _Lines:
 def _bars() -> Iterator[OnProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Column
 
+    # The figures give way in a narrow terminal: stage, bar and time left stay readable at 80 columns.
+    figures = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
-        TextColumn("{task.description:<12}", markup=False),
-        BarColumn(bar_width=30),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
+        TextColumn("{task.description:<12}", markup=False, table_column=Column(no_wrap=True, min_width=30)),
+        BarColumn(bar_width=12, table_column=Column(min_width=12)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.fields[text]}", markup=False, table_column=figures),
     )
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=Console(stderr=True), expand=True) as bars:
 
         def on_progress(stage: str, share: float | None = None, text: str = "") -> None:
             if stage not in tasks:

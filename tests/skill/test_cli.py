@@ -25,7 +25,7 @@ from strop.cli import output
 from strop.cli.app import app, run
 from strop.config import Config, load, save
 from strop.deploy.versions import Versions
-from strop.errors import Locked, NotEnoughData, StropError
+from strop.errors import Locked, NotEnoughData, NothingToDo, StropError
 from strop.feedback import Ledger
 from strop.home import Home
 from strop.journal import Journal
@@ -431,6 +431,14 @@ def test_a_scheduled_night_may_end_early_without_alarm(
     said = strop_says("night", "--scheduled")
     assert said.code == code
     assert str(error) in said.err
+
+
+def test_an_hour_in_which_no_night_is_due_says_nothing(
+    strop_says: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, "night", run=failing(NothingToDo("no night is due")))
+    said = strop_says("night", "--if-due", "--scheduled")
+    assert (said.code, said.out, said.err) == (0, "", "")
 
 
 def test_a_night_is_told_how_it_was_started(
