@@ -14,11 +14,15 @@ from strop.feedback.split import Place
 from strop.feedback.trusted import Counted, Reacted, reacted
 from strop.files import canonical_json, sha256_bytes
 
-# Texts that chat templates turn into control tokens: in a training row they would end or open turns.
+# Texts that chat templates turn into control tokens: in a training row they would end or open turns. Only such as
+# nobody writes for another reason; what is a token to one base alone (`<filename>`), `Rows.without` takes out.
 TEMPLATE_TOKENS = re.compile(
     r"<[|｜][^<>|｜\s]{1,64}[|｜]>"
-    r"|</?(?:s|start_of_turn|end_of_turn|bos|eos|pad|unk)>"
-    r"|\[/?INST\]|<</?SYS>>"
+    r"|</?(?:s|start_of_turn|end_of_turn|start_of_image|end_of_image|bos|eos|pad|unk|mask|sop|eop|unused\d{1,4})>"
+    r"|<(?:BOS|EOS|PAD|UNK|SEP|CLS|MASK)_TOKEN>"
+    r"|\[\|/?[a-z_]{1,32}\|\]"
+    r"|\[/?(?:INST|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|SYSTEM_PROMPT|IMG|g?MASK)\]"
+    r"|<</?SYS>>"
 )
 
 

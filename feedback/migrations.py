@@ -165,15 +165,23 @@ _MIGRATION_TABLES = {"_sqlite_migrations", "sqlite_sequence"}
 
 def needs_migration(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the schema is behind. Raises LedgerError for a file that is newer or not a ledger at all."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    if owner != APPLICATION_ID:
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if version or owner or tables - _MIGRATION_TABLES:
-            raise LedgerError(
-                f"{path} is an SQLite database, but not a Strop ledger",
-                hint="give the path of a ledger, or of a file that does not exist yet",
-            )
+    # One transaction: between two reads another process may make the ledger.
+    connection.execute("BEGIN")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        owner = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = (
+            {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if owner != APPLICATION_ID
+            else set()
+        )
+    finally:
+        connection.execute("COMMIT")
+    if owner != APPLICATION_ID and (version or owner or tables - _MIGRATION_TABLES):
+        raise LedgerError(
+            f"{path} is an SQLite database, but not a Strop ledger",
+            hint="give the path of a ledger, or of a file that does not exist yet",
+        )
     if version > SCHEMA_VERSION:
         raise LedgerError(
             f"{path} was written by a newer Strop (schema {version}, this one knows {SCHEMA_VERSION})",

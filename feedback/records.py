@@ -25,6 +25,8 @@ ROLES = ("system", "user", "assistant", "tool")
 
 # All texts of one record together, as UTF-8. A larger one is a file that was sent by mistake.
 LIMIT_BYTES = 8 << 20
+# How deep lists and objects may lie in one another in tool calls; JSON that people write has ten levels.
+LIMIT_DEPTH = 100
 # Names of models, sessions, users and the like.
 LIMIT_LABEL_CHARS = 1024
 
@@ -283,4 +285,20 @@ def _plain_calls(calls: object) -> tuple[Mapping[str, Any], ...]:
         raise BadRecord(f"tool_calls: cannot be stored as JSON ({error})") from None
     if not all(isinstance(call, dict) for call in plain):
         raise BadRecord("tool_calls: every call must be an object")
+    _check_depth(plain)
     return tuple(plain)
+
+
+def _check_depth(data: Any) -> None:
+    """Raise BadRecord where lists and objects lie deeper in one another than whoever walks through them can go."""
+    level = [data]
+    for _ in range(LIMIT_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise BadRecord(f"tool_calls: more than {LIMIT_DEPTH} lists and objects in one another", hint="keep what matters")

@@ -1,6 +1,7 @@
 """The rows that a reading of the ledger gives: what trains, by method, and what the gate judges by."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from strop.files import canonical_json, sha256_bytes
@@ -10,6 +11,8 @@ Row = dict[str, Any]
 
 # The methods that rows are made for, in the order in which a night would use them.
 METHODS = ("sft", "dpo", "kto", "hindsight")
+# What a row says about itself.
+_NOT_SAID = {"id", "role", "cluster", "source", "trust", "signals", "interactions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,26 @@ class Rows:
     standing: int = 0
     warnings: tuple[str, ...] = ()
 
+    def without(self, control_texts: Iterable[str]) -> "Rows":
+        """These rows but for those in which one of `control_texts` is spelled out, counted as `template_tokens`.
+
+        For the tokens of one base: a tokenizer would make control tokens of them, though to other models they are
+        words like any other (`<filename>`).
+        """
+        texts = tuple(control_texts)
+
+        def clean(row: Row | GateRow) -> bool:
+            said = list(_said(row if isinstance(row, dict) else row.as_dict()))
+            return not any(text in one for text in texts for one in said)
+
+        kept = {name: tuple(filter(clean, getattr(self, name))) for name in (*METHODS, "gate")}
+        left_out = sum(len(getattr(self, name)) - len(rows) for name, rows in kept.items())
+        if not left_out:
+            return self
+        excluded = {**self.excluded, "template_tokens": self.excluded.get("template_tokens", 0) + left_out}
+        fields: dict[str, Any] = {**kept, "excluded": dict(sorted(excluded.items()))}
+        return replace(self, **fields)
+
     def digest(self) -> str:
         """The SHA-256 of all rows: equal for the same rows, and for no others."""
         trained = [list(self.sft), list(self.dpo), list(self.kto), list(self.hindsight)]
@@ -95,3 +118,16 @@ class Rows:
             "thumbs_down": self.thumbs_down,
             "corrections": self.corrections,
         }
+
+
+def _said(data: Any) -> Iterator[str]:
+    """Every text of a row that a model would read."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict):
+        for name, value in data.items():
+            if name not in _NOT_SAID:
+                yield from _said(value)
+    elif isinstance(data, list | tuple):
+        for value in data:
+            yield from _said(value)

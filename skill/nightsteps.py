@@ -25,7 +25,7 @@ from strop.home import Home
 from strop.journal import Journal, StepRow
 from strop.setup import Ground, OnProgress, certified, made_build, open_target, prepare
 from strop.trainer import plan
-from strop.trainer.render import Renderer
+from strop.trainer.render import Renderer, control_texts
 from strop.trainer.run import need_training_packages, run_child
 from strop.trainer.work import Job
 
@@ -65,12 +65,14 @@ class NightSteps:
         self.versions = Versions(home.state_db)
         self.target = open_target(home, config)
         self.feedback: dict[str, int] = {}
+        self.judged_key = ""
 
     def play(self) -> Judged:
         """All steps. Raises what they raise; nothing is live that was not judged."""
         need_training_packages()
-        rows = self.pairs()
+        heard = self.heard()
         ground = self.ground()
+        rows = self.pairs(heard, ground)
         adapter = self.train(rows, ground)
         built = self.build(adapter, ground)
         version = self.certify(built, adapter, ground)
@@ -85,13 +87,21 @@ class NightSteps:
         repair(self.versions, self.target, self.home.release_lock)
         return ground
 
-    def pairs(self) -> Dataset:
-        """Tonight's dataset from the ledger. Raises NotEnoughData or NothingToDo."""
+    def heard(self) -> Rows:
+        """What the ledger gives tonight. Raises NotEnoughData or NothingToDo."""
         self.on_progress("pairs", None, "")
         with Ledger.open(self.home.ledger_db, scrubber=self.config.feedback.scrub.scrubber()) as ledger:
             self.feedback = ledger.counts()
             rows = pairs.build(ledger, self.config.feedback, limit_tokens=self.config.trainer.max_length)
         self._check_enough(rows)
+        self._check_new(rows)
+        return rows
+
+    def pairs(self, heard: Rows, ground: Ground) -> Dataset:
+        """The rows that may train this base, as files."""
+        rows = heard.without(control_texts(ground.base.folder))
+        if rows is not heard:
+            self._check_enough(rows)
         key = rows.digest()
         folder = self.home.datasets / key[:16]
 
@@ -101,7 +111,6 @@ class NightSteps:
 
         self._step("pairs", key, work, lambda row: dataset.read(Path(row.output)))
         found = dataset.read(folder)
-        self._check_new(found)
         self.on_progress("pairs", 1.0, _counted(found.counts))
         for warning in found.warnings:
             self.on_progress("pairs", None, warning)
@@ -126,19 +135,20 @@ class NightSteps:
                 hint=_MORE,
             )
 
-    def _check_new(self, rows: Dataset) -> None:
-        """One candidate a dataset: the gate's error is not spent on the same evidence twice."""
-        last = self.journal.done_step("report", self._judged_key(rows))
+    def _check_new(self, rows: Rows) -> None:
+        """One candidate from the same rows: the gate's error is not spent on the same evidence twice."""
+        self.judged_key = self._judged_key(rows)
+        last = self.journal.done_step("report", self.judged_key)
         if last is not None:
             raise NothingToDo(
                 f"no new feedback since the last night, which ended {last.facts['outcome']}",
                 hint="strop feedback add, then strop night",
             )
 
-    def _judged_key(self, rows: Dataset) -> str:
+    def _judged_key(self, rows: Rows) -> str:
         """What a candidate and its verdict follow from; the hour of the night, say, is no part of it."""
         decides = {"model", "quant", "seed", "trainer", "gate"}
-        return _hash(rows.sha256, self.config.model_dump(mode="json", include=decides))
+        return _hash(rows.digest(), self.config.model_dump(mode="json", include=decides))
 
     def train(self, rows: Dataset, ground: Ground) -> Path:
         """One fresh adapter from the base."""
@@ -294,7 +304,7 @@ class NightSteps:
         if outcome != "promote" and self.versions.get(version.tag).state == "certified":
             self.versions.set_state(version.tag, "refused", {"outcome": outcome, "reasons": list(reasons)})
         out = Path(verdict.output)
-        self._step("report", self._judged_key(rows), lambda: Done(out, "", {"outcome": outcome}), lambda row: row)
+        self._step("report", self.judged_key, lambda: Done(out, "", {"outcome": outcome}), lambda row: row)
         live = self.versions.live()
         return Judged(
             outcome,

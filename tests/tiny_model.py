@@ -4,7 +4,8 @@ import json
 import warnings
 from pathlib import Path
 
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+# The last one is a word like any other to most models, as `<filename>` is.
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<filename>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"

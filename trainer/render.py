@@ -4,8 +4,10 @@ Covered: the model's own chat template renders prompts and answers; the end-of-t
 that holds a control token of the tokenizer is refused, because the tokenizer would make it a real one.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from strop.errors import BadTrainingFile, TrainerError
@@ -49,12 +51,12 @@ class Renderer:
                 "this model has no chat template", hint="choose an instruct model, or train on `text` rows"
             )
         self._tokenizer = tokenizer
-        self._control_texts = _control_texts(tokenizer)
+        self.control_texts = _control_texts(tokenizer)
         self._end_id = int(tokenizer.eos_token_id)
 
     def control_text(self, text: str) -> str | None:
         """The first control token spelled out in `text`, or None."""
-        return next((token for token in self._control_texts if token in text), None)
+        return next((token for token in self.control_texts if token in text), None)
 
     def prompt(self, messages: Messages) -> tuple[int, ...]:
         """The ids of a conversation up to where the assistant's answer begins."""
@@ -98,6 +100,19 @@ def text_example(tokenizer: Any, text: str) -> Example:
     """Plain text, learned whole, closed by the end-of-text token."""
     ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
     return Example((), (*ids, int(tokenizer.eos_token_id)))
+
+
+def control_texts(folder: Path) -> tuple[str, ...]:
+    """What the tokenizer in `folder` makes control tokens of wherever it is spelled out; read from its JSON alone.
+
+    Raises TrainerError where the file is missing or damaged.
+    """
+    file = folder / "tokenizer.json"
+    try:
+        added = json.loads(file.read_bytes())["added_tokens"]
+        return tuple(sorted(str(token["content"]) for token in added if token["special"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainerError(f"{file} cannot be read: {error}", hint="get the model again: strop init") from error
 
 
 def _control_texts(tokenizer: Any) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from strop.errors import BadRecord, UsageError
 from strop.feedback import jsonlines
 from strop.feedback.importers.base import Batch, Turn
 from strop.feedback.importers.reading import head, unreadable
+from strop.feedback.importers.spans import cut_spans
 from strop.feedback.records import Interaction, Message, now
 from strop.files import sha256_bytes
 
@@ -40,7 +41,7 @@ _WRITTEN_BY_PROGRAM = (
     *("<task-notification>", "<teammate-message", "<system-reminder>", "Caveat: The messages below were generated"),
     *("This session is being continued from a previous conversation", "Stop hook feedback"),
 )
-_ADDED = re.compile(r"<(system-reminder|ide_opened_file|ide_selection)>.*?</\1>\s*", re.DOTALL)
+_ADDED = re.compile(r"<(system-reminder|ide_opened_file|ide_selection)>")
 _ENDED = ("end_turn", "stop_sequence", "refusal")
 _TOOLS = ("tool_use", "server_tool_use", "mcp_tool_use")
 _PROGRAM = "a slash command, a shell command or a notice of the program"
@@ -263,7 +264,8 @@ class _Reader:
 
     def _person(self, record: Mapping[str, Any], message: Mapping[str, Any], parent: _Turn | None) -> _Turn | None:
         blocks = _blocks(message)
-        text = _ADDED.sub("", "\n".join(_text(one, "text") for one in blocks if one.get("type") == "text")).strip()
+        said = "\n".join(_text(one, "text") for one in blocks if one.get("type") == "text")
+        text = cut_spans(said, _ADDED, lambda opening: f"</{opening[1]}>")[0].strip()
         here = parent or (self.turns[-1] if self.turns else None)
         if record.get("interruptedMessageId") or text.startswith(_INTERRUPTED):
             if here is not None:

@@ -14,17 +14,22 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from strop.feedback.importers.spans import cut_spans, skip_blanks
+
 _MARKER = "⟦openclaw:ctx⟧"
 _CHANNELS = "WebChat|WhatsApp|Telegram|Signal|Slack|Discord|Google Chat|iMessage|Teams|Matrix|Zalo|Mattermost|Feishu"
 _ENVELOPE = re.compile(r"\[([^\]\n]+)\]\s*")
 _LOOKS_LIKE_ENVELOPE = re.compile(rf"(?:{_CHANNELS}) |.*\d{{4}}-\d\d-\d\d[ T]\d\d:\d\d")
 _SYSTEM_LINE = re.compile(r"System(?: \(untrusted\))?: ?(.*)(?:\n+|\Z)")
 _BLOCK = re.compile(
-    rf"[A-Z][^\n`]{{0,80}}(?:\(untrusted[^)\n]*\):|{_MARKER})\n(?:```json\n(.*?)\n```|[^\n]+(?:\n[^\n]+)*)\s*",
+    rf"[A-Z][^\n`]{{0,80}}(?:\(untrusted[^)\n]*\):|{_MARKER})\n(?:```json\n(.{{0,65536}}?)\n```|[^\n]+(?:\n[^\n]+)*)\s*",
     re.DOTALL,
 )
-_QUOTED = re.compile(r"\[Replying to [^\]\n]*\]\n.*?\[/Replying\]\s*", re.DOTALL)
-_INTERNAL = re.compile(r"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>.*?<<<END_OPENCLAW_INTERNAL_CONTEXT>>>\s*", re.DOTALL)
+_QUOTED = re.compile(r"\[Replying to [^\]\n]*\]\n.{0,65536}?\[/Replying\]\s*", re.DOTALL)
+_INTERNAL = re.compile(r"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>")
+_INTERNAL_ENDS = "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>"
+# OpenClaw writes some ten pieces around a message; whoever sends thousands wants to be waited for.
+_LIMIT_PIECES = 1_000
 _HINT = re.compile(r"Delivery: [^\n]*`message` tool[^\n]*(?:\n+|\Z)")
 _TRAILING = re.compile(
     rf"(?:\A|\n)[ \t]*(?:Untrusted context \(metadata[^\n]*|Context: {_MARKER})(?:\n.*)?\Z", re.DOTALL
@@ -117,21 +122,20 @@ def heard(raw: str, *, group: bool = False) -> Heard:
     marks: list[Mark] = []
     facts: dict[str, Any] = {}
     text = raw.replace("\r\n", "\n")
-    if "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>" in text:
-        text = _INTERNAL.sub("", text)
+    text = cut_spans(text, _INTERNAL, lambda opening: _INTERNAL_ENDS)[0]
     text = _TRAILING.sub("", text).strip()
-    header = ""
-    while True:
-        if line := _SYSTEM_LINE.match(text):
+    header, at = "", 0
+    for _ in range(_LIMIT_PIECES):
+        if line := _SYSTEM_LINE.match(text, at):
             marks += _marks(line[1])
-        elif line := _BLOCK.match(text):
+        elif line := _BLOCK.match(text, at):
             facts |= _facts(line[1])
-        elif (line := _ENVELOPE.match(text)) and not header and _LOOKS_LIKE_ENVELOPE.match(line[1]):
+        elif (line := _ENVELOPE.match(text, at)) and not header and _LOOKS_LIKE_ENVELOPE.match(line[1]):
             header = line[1]
-        elif not (line := _HINT.match(text) or _QUOTED.match(text)):
+        elif not (line := _HINT.match(text, at) or _QUOTED.match(text, at)):
             break
-        text = text[line.end() :].lstrip()
-    text = text.rpartition(_CURRENT)[2]
+        at = skip_blanks(text, line.end())
+    text = text[at:].rpartition(_CURRENT)[2]
     ids, senders = _MESSAGE_ID.findall(text), _FROM.findall(text)
     text = _FROM.sub("", _MESSAGE_ID.sub("", text)).strip()
     group = group or _is_group(header, facts)

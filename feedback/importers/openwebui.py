@@ -26,14 +26,15 @@ from strop.errors import BadRecord
 from strop.feedback import jsonlines
 from strop.feedback.importers.base import Batch, Reaction, Turn
 from strop.feedback.importers.reading import head, whole
+from strop.feedback.importers.spans import cut_spans
 from strop.feedback.records import Interaction, Kind, Message, now
 from strop.feedback.signals import trust_of
 from strop.files import canonical_json, sha256_bytes
 
 _LOOKS_RIGHT = re.compile(rb'\s*\[\s*\{(?=.*"user_id"\s*:)(?=.*"type"\s*:\s*"rating")', re.DOTALL)
 # What the chat page folds away: <details type="tool_calls" name="..." arguments="...">...</details>
-_FOLDED = re.compile(r'<details\s+type="(reasoning|tool_calls|code_interpreter)"([^>]*)>.*?</details>\s*', re.DOTALL)
-_ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
+_FOLDED = re.compile(r'<details\s{1,9}type="(reasoning|tool_calls|code_interpreter)"([^<>]*)>')
+_ATTRIBUTE = re.compile(r'(?<![\w-])([\w-]+)="([^"]*)"')
 # The latest second that is read as seconds; what is larger counts milli-, micro- or nanoseconds.
 _LAST_SECOND = 1 << 33
 
@@ -166,11 +167,12 @@ def _message(given: Mapping[str, Any]) -> _Message:
     if role != "assistant":
         return _Message(role, text, (), given)
     calls = []
-    for kind, attributes in _FOLDED.findall(text):
+    text, folded = cut_spans(text, _FOLDED, lambda opening: "</details>")
+    for kind, attributes in (opening.groups() for opening in folded):
         if kind != "reasoning":
             values = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(attributes)}
             calls.append({"name": values.get("name", kind), "arguments": values.get("arguments", "")})
-    return _Message(role, _FOLDED.sub("", text).strip(), tuple(calls), given)
+    return _Message(role, text.strip(), tuple(calls), given)
 
 
 def _asked(chat: Mapping[str, Any], path: list[_Message]) -> tuple[Message, ...]:

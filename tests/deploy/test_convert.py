@@ -114,7 +114,7 @@ def test_metadata_says_what_the_folder_says(tiny_base: Path, tmp_path: Path) -> 
     }
     assert {key: fields[key] for key in wanted} == wanted
     assert fields["llama.rope.freq_base"] == AutoConfig.from_pretrained(tiny_base).rope_parameters["rope_theta"]
-    assert fields["tokenizer.ggml.token_type"][:4] == [3, 3, 3, 1]
+    assert fields["tokenizer.ggml.token_type"][:5] == [3, 3, 3, 3, 1]
 
 
 def test_equal_folders_give_equal_bytes(tiny_base: Path, tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
 
-from strop.errors import LedgerError
-from strop.feedback import Interaction, Ledger, Message, Signal
+from strop.errors import LedgerError, Locked
+from strop.feedback import Interaction, Ledger, Message, Signal, connection, migrations
 from strop.feedback.ledger import as_interaction
 from strop.feedback.migrations import SCHEMA_VERSION, _migrations, backup_file, backups
 from strop.feedback.sketch import sketch
@@ -202,3 +202,27 @@ def test_a_newer_schema_is_refused_and_left_alone(version: int, tmp_path: Path) 
     assert caught.value.hint == "upgrade this Strop: pip install --upgrade strop"
     assert path.read_bytes() == before
     assert backups(path) == []
+
+
+def test_a_ledger_that_another_process_makes_meanwhile_is_no_stranger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.db"
+    raced = []
+    # Where all is read in one transaction, the other process waits for its end, and here not for long.
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(migrations, "BUSY_TIMEOUT_MS", 50)
+
+    class Racing(sqlite3.Connection):
+        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+            if "sqlite_master" in sql and not raced:
+                raced.append(sql)
+                with suppress(Locked):
+                    Ledger.open(path).close()
+            return super().execute(sql, *values)
+
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Racing)) as slow:
+        assert migrations.needs_migration(slow, path)
+    assert raced
+    with Ledger.open(path) as ledger:
+        assert ledger.add_interaction(asked(1))

@@ -1,11 +1,12 @@
 """Rows to ids: the template's own text, the end of turn inside the loss, control tokens refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from strop.errors import BadTrainingFile, TrainerError
-from strop.trainer.render import Example, PairExample, Renderer, text_example
+from strop.trainer.render import Example, PairExample, Renderer, control_texts, text_example
 
 USER = {"role": "user", "content": "What is a strop?"}
 SYSTEM = {"role": "system", "content": "Be short."}
@@ -81,6 +82,17 @@ def test_every_special_token_that_was_added_later_is_refused_too(tokenizer: Any)
     render = Renderer(other)
     assert render.control_text("a <|tool_call|>") == "<|tool_call|>"
     assert render.control_text("a <plain>") is None
+
+
+def test_the_control_tokens_of_a_folder_are_those_of_its_tokenizer(
+    render: Renderer, tiny_base: Path, tmp_path: Path
+) -> None:
+    found = control_texts(tiny_base)
+    assert "<|im_end|>" in found
+    assert [render.control_text(text) is not None for text in found] == [True] * len(found)
+    assert set(render.control_texts) == set(found)
+    with pytest.raises(TrainerError, match=r"tokenizer\.json cannot be read"):
+        control_texts(tmp_path)
 
 
 def with_template(tokenizer: Any, template: str) -> Any:
