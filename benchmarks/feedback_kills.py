@@ -25,6 +25,7 @@ from random import Random
 from strop.errors import StropError
 from strop.feedback import FeedbackCollector, Ledger
 from strop.feedback.jsonl import import_file
+from strop.feedback.verify import problems
 
 # A ledger is checked as a whole after each kill, so it is begun anew before that takes long.
 KILLS_A_LEDGER = 25
@@ -155,7 +156,7 @@ def _look(path: Path, acknowledged: set[str], report: Kills) -> list[str]:
     """What is wrong with the ledger after a kill."""
     try:
         with Ledger.open(path) as ledger:
-            return [*ledger.verify(), *_missing(ledger, acknowledged), *_halves(ledger, report)]
+            return [*problems(ledger), *_missing(ledger, acknowledged), *_halves(ledger, report)]
     except StropError as error:
         return [f"the ledger cannot be read: {error}"]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import eq
 
-from strop.feedback.ledger import Ledger, as_interaction
+from strop.feedback.ledger import Ledger
 from strop.feedback.similar import SIMILAR, Shingles, normalised, shingles, similarity
 from strop.feedback.sketch import BANDS, MINIMA, ROWS
+from strop.feedback.stored import as_interaction
 
 _BAND_BYTES = 2 * ROWS
 # Two texts of similarity 0.8 have fewer than six in ten of their minima in common once in ten million times.

@@ -218,7 +218,7 @@ class FeedbackCollector:
         check_size([message or ""])
         found = self.find(interaction_id, session=session, turn=turn)
         asked = self.ledger.interaction(found)
-        said = self.ledger.scrubbed(message or "")
+        said = self.ledger.scrubbed(message or "", found)
         fields = {"user": asked.user, "source": _NEXT, **fields}
         fields["source_key"] = fields.get("source_key") or f"{found}#{sha256_bytes(said.encode())}"
         signals = [

@@ -25,7 +25,7 @@ from strop.files import sync_dir
 _IN = "IN (SELECT value FROM json_each(?))"
 # In this order: nothing may refer to a row that is gone.
 _BY_SIGNAL = (("reviews", "signal_id"),)
-_BY_INTERACTION = (("gate_uses", "interaction_id"), ("places", "interaction_id"))
+_BY_INTERACTION = tuple((table, "interaction_id") for table in ("gate_uses", "places", "placeholders"))
 
 
 def forget(ledger: Ledger, selector: Selector, who: str = "owner") -> Chosen:

@@ -5,7 +5,8 @@ Read: what `export_file` writes, and the short forms that people have at hand:
     {"prompt": "...", "answer": "...", "rating": "up", "correction": "...", "note": "...", "session": "..."}
     {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "rating": 4}
 
-Covered: a file is stored whole or not at all, and reading it again stores nothing new.
+Covered: a file is stored whole or not at all, and reading it again stores nothing new. An export holds what the owner
+decided about other people's reactions; of a file's decisions only an owner's count, as of its reactions.
 """
 
 import difflib
@@ -21,7 +22,21 @@ from strop.errors import BadRecord, Forgotten
 from strop.feedback.collector import as_messages, part_key
 from strop.feedback.jsonlines import lines, parse
 from strop.feedback.ledger import Ledger
-from strop.feedback.records import TRUSTS, Interaction, Kind, Signal, Trust, conversation, now
+from strop.feedback.records import (
+    TRUSTS,
+    Interaction,
+    Kind,
+    Signal,
+    Trust,
+    check_label,
+    check_size,
+    check_text,
+    check_time,
+    conversation,
+    now,
+    time_text,
+)
+from strop.feedback.reviews import DECISIONS, Review, decided, put
 from strop.feedback.signals import CORRECTION_VALUE, parse_rating, trust_of
 from strop.files import canonical_json, sha256_bytes, write_bytes
 
@@ -30,7 +45,10 @@ _BATCH_LINES = 1000
 _INTERACTION_KEYS = ("model", "version", "domain", "channel", "user", "session", "turn", "tool_calls")
 _REACTION_KEYS = ("rating", "correction", "note", "source", "source_key", "trust")
 _KEYS = ("id", "prompt", "system", "messages", "answer", "time", "signals", *_INTERACTION_KEYS, *_REACTION_KEYS)
-_SIGNAL_KEYS = ("id", "kind", "value", "text", "user", "source", "source_key", "trust", "time")
+_SIGNAL_KEYS = ("id", "kind", "value", "text", "user", "source", "source_key", "trust", "time", "reviews")
+# What the fields of a line's signals hold that is not handed on to the signal as it stands there.
+_OF_THE_LINE = ("id", "time", "trust", "reviews")
+_REVIEW_KEYS = ("decision", "text", "who", "time")
 
 
 class Imported(NamedTuple):
@@ -62,6 +80,8 @@ class _Line(NamedTuple):
     number: int
     interaction: Interaction
     signals: tuple[Signal, ...]
+    # What was decided about each of them; shorter where nothing was about the last ones.
+    reviews: tuple[tuple[Review, ...], ...] = ()
 
 
 def _parsed(path: Path, source: str, owners: frozenset[str]) -> Iterator[_Line]:
@@ -75,8 +95,10 @@ def _parsed(path: Path, source: str, owners: frozenset[str]) -> Iterator[_Line]:
                     "id: it does not match the line's content",
                     hint="the line was changed after the export; remove its id",
                 )
-            reactions = (*_exported(record, interaction.id, owners), *_reactions(record, interaction, source, owners))
-        yield _Line(number, interaction, reactions)
+            given = _given(record)
+            reactions = (*_signals(given, interaction.id, owners), *_reactions(record, interaction, source, owners))
+            reviews = tuple(_reviews(values, owners) for values in given)
+        yield _Line(number, interaction, reactions, reviews)
 
 
 def _batches(parsed: Iterable[_Line]) -> Iterator[list[_Line]]:
@@ -102,9 +124,17 @@ def _store(ledger: Ledger, batch: list[_Line]) -> Iterator[Literal["new", "known
     except (BadRecord, Forgotten):
         yield from (_store_one(ledger, line) for line in batch)
         return
-    news = iter(new for _, new in told)
+    done = iter(told)
     for line, (_, new) in zip(batch, stored, strict=True):
-        yield "new" if any([new, *(next(news) for _ in line.signals)]) else "known"
+        yield _outcome(ledger, line, new, [next(done) for _ in line.signals])
+
+
+def _outcome(ledger: Ledger, line: _Line, new: bool, told: list[tuple[str, bool]]) -> Literal["new", "known"]:
+    """Store what was decided about the reactions, now that they have their ids; say whether anything was new."""
+    news = [new, *(fresh for _, fresh in told)]
+    for (signal_id, _), reviews in zip(told, line.reviews, strict=False):
+        news += [put(ledger, replace(review, signal_id=signal_id)) for review in reviews]
+    return "new" if any(news) else "known"
 
 
 def _store_one(ledger: Ledger, line: _Line) -> Literal["new", "known", "forgotten"]:
@@ -112,9 +142,9 @@ def _store_one(ledger: Ledger, line: _Line) -> Literal["new", "known", "forgotte
         with _named(line.number), ledger.savepoint():
             stored_id, new = ledger.put_interaction(line.interaction)
             told = ledger.put_signals([_about(signal, stored_id) for signal in line.signals])
+            return _outcome(ledger, line, new, told)
     except Forgotten:
         return "forgotten"
-    return "new" if new or any(fresh for _, fresh in told) else "known"
 
 
 def _about(signal: Signal, stored_id: str) -> Signal:
@@ -134,7 +164,21 @@ def _named(number: int) -> Iterator[None]:
 
 def export_lines(ledger: Ledger) -> Iterator[str]:
     """The whole ledger as JSON lines, without line ends."""
-    return (canonical_json(record) for record in ledger.export())
+    return map(canonical_json, exported(ledger))
+
+
+def exported(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    """Everything as one object per interaction, its reactions inside, and inside these what was decided about them."""
+    reviews: dict[str, list[dict[str, Any]]] = {}
+    for one in decided(ledger):
+        found = {"decision": one.decision, "text": one.text, "who": one.who, "time": time_text(one.time)}
+        reviews.setdefault(one.signal_id, []).append(found)
+    for interaction, signals in ledger.iterate():
+        reactions = [
+            {"id": one.id, **one.as_dict()} | ({"reviews": reviews[one.id]} if one.id in reviews else {})
+            for one in signals
+        ]
+        yield {"id": interaction.id, **interaction.as_dict(), "signals": reactions}
 
 
 def export_file(ledger: Ledger, path: Path | str) -> int:
@@ -186,17 +230,21 @@ def _time(record: dict[str, Any]) -> datetime:
         raise BadRecord(f"time: {text!r} is not ISO 8601", hint="like 2026-01-31T09:30:00+00:00") from None
 
 
-def _exported(record: dict[str, Any], interaction_id: str, owners: frozenset[str]) -> Iterator[Signal]:
-    """The reactions of a line that `export_file` wrote, or of one in its form."""
+def _given(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The `signals` of a line that `export_file` wrote, or of one in its form."""
     signals = record.get("signals", [])
     if not isinstance(signals, list) or not all(isinstance(signal, dict) for signal in signals):
         raise BadRecord("signals: a list of objects is needed")
-    for number, values in enumerate(signals, start=1):
+    return signals
+
+
+def _signals(given: list[dict[str, Any]], interaction_id: str, owners: frozenset[str]) -> Iterator[Signal]:
+    for number, values in enumerate(given, start=1):
         try:
             _only(values, _SIGNAL_KEYS)
             if "kind" not in values or "value" not in values:
                 raise BadRecord("kind, value: both are needed")
-            given = {key: value for key, value in values.items() if key not in ("id", "time", "trust")}
+            given = {key: value for key, value in values.items() if key not in _OF_THE_LINE}
             trust = _trust(values, values.get("user", "owner"), owners)
             signal = Signal(interaction_id=interaction_id, time=_time(values), trust=trust, **given)
             as_written = replace(signal, trust=values.get("trust", trust))
@@ -207,6 +255,27 @@ def _exported(record: dict[str, Any], interaction_id: str, owners: frozenset[str
         except BadRecord as error:
             raise BadRecord(f"signals: number {number}: {error}", hint=error.hint) from error
         yield signal
+
+
+def _reviews(values: dict[str, Any], owners: frozenset[str]) -> tuple[Review, ...]:
+    """What the owner decided about a reaction. Nobody else's decision in a file counts."""
+    given = values.get("reviews", [])
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise BadRecord("reviews: a list of objects is needed")
+    found = []
+    for one in given:
+        _only(one, _REVIEW_KEYS)
+        if one.get("decision") not in DECISIONS:
+            raise BadRecord(f"reviews: {one.get('decision')!r} is no decision", hint=f"use {', '.join(DECISIONS)}")
+        if (one["decision"] == "edit") != (one.get("text") is not None):
+            raise BadRecord("reviews: a text belongs to edit, and to nothing else")
+        if one.get("text") is not None:
+            check_text("reviews: text", one["text"])
+            check_size([one["text"]])
+        check_label("reviews: who", one.get("who"))
+        if one["who"] in owners:
+            found.append(Review("", one["decision"], one.get("text"), one["who"], check_time(_time(one))))
+    return tuple(found)
 
 
 def _reactions(record: dict[str, Any], interaction: Interaction, source: str, owners: frozenset[str]) -> list[Signal]:

@@ -7,23 +7,30 @@ Not covered: network file systems, and a copy of the file taken while it is in u
 
 import contextlib
 import hmac
-import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from strop.errors import BadRecord, Forgotten, LedgerError, UnknownInteraction
+from strop.errors import Forgotten, LedgerError, UnknownInteraction
 from strop.feedback.connection import connect, explained
-from strop.feedback.records import KINDS, Interaction, Message, Signal, now, time_text
-from strop.feedback.scrub import Scrubber
-from strop.feedback.scrubbed import Scrub, scrubbed_interaction, scrubbed_signal
+from strop.feedback.records import KINDS, Interaction, Signal, now, time_text
+from strop.feedback.scrub import Given, Scrubbed, Scrubber
+from strop.feedback.scrubbed import (
+    Scrub,
+    given_before,
+    kind_of,
+    scrubbed_interaction,
+    scrubbed_signal,
+    scrubbed_text,
+    value_print,
+)
 from strop.feedback.sketch import sketch, sketches
+from strop.feedback.stored import as_interaction, as_signal, interaction_row, signal_row
 from strop.files import canonical_json
 
 # A page of a long read: at most this long, and at most this many rows.
@@ -32,18 +39,28 @@ _PAGE_ROWS = 1000
 # From so many texts on, NumPy is worth its import.
 _BULK_ROWS = 64
 _ADD_INTERACTION = """INSERT INTO interactions
-    (id, messages, answer, model, version, domain, channel, user, session, turn, tool_calls, time)
-    VALUES (:id, :messages, :answer, :model, :version, :domain, :channel, :user, :session, :turn, :tool_calls, :time)
+    (seq, id, messages, answer, model, version, domain, channel, user, session, turn, tool_calls, time)
+    VALUES (:seq, :id, :messages, :answer, :model, :version, :domain, :channel, :user, :session, :turn, :tool_calls,
+        :time)
     ON CONFLICT DO NOTHING"""
 _ADD_SKETCH = "INSERT INTO sketches VALUES (?, ?, ?, ?)"
 _ADD_SIGNAL = """INSERT INTO signals
-    (id, interaction_id, kind, value, text, user, source, source_key, trust, time)
-    VALUES (:id, :interaction_id, :kind, :value, :text, :user, :source, :source_key, :trust, :time)
+    (seq, id, interaction_id, kind, value, text, user, source, source_key, trust, time)
+    VALUES (:seq, :id, :interaction_id, :kind, :value, :text, :user, :source, :source_key, :trust, :time)
     ON CONFLICT DO NOTHING"""
 _SAME_SIGNAL = """SELECT id FROM signals WHERE source = ? AND source_key = ?
     UNION ALL SELECT id FROM signals WHERE id = ?"""
 _NEWEST = """SELECT id FROM interactions WHERE (:session IS NULL OR session = :session)
     AND (:turn IS NULL OR turn = :turn) ORDER BY seq DESC LIMIT 1"""
+_NEWEST_OF = {
+    "interactions": "SELECT coalesce(max(seq), 0) AS seq FROM interactions",
+    "signals": "SELECT coalesce(max(seq), 0) AS seq FROM signals",
+}
+_NEW_IN = {
+    "interactions": "SELECT seq FROM interactions WHERE seq > ?",
+    "signals": "SELECT seq FROM signals WHERE seq > ?",
+}
+_ADD = {"interactions": _ADD_INTERACTION, "signals": _ADD_SIGNAL}
 _KNOWN = "SELECT 1 FROM interactions WHERE id = ?"
 _ADD_PLACE = """INSERT INTO places (interaction_id, cluster, side, reason, time)
     VALUES (:interaction_id, :cluster, :side, :reason, :time)"""
@@ -57,8 +74,6 @@ _NEWEST_FIRST = """SELECT * FROM interactions WHERE seq < ? AND seq <= ?
     AND (? OR EXISTS (SELECT 1 FROM signals WHERE interaction_id = interactions.id)) ORDER BY seq DESC LIMIT ?"""
 _SIGNALS_BETWEEN = """SELECT signals.* FROM interactions JOIN signals ON signals.interaction_id = interactions.id
     WHERE interactions.seq BETWEEN ? AND ? ORDER BY signals.seq"""
-_ALL_INTERACTIONS = "SELECT * FROM interactions WHERE seq > ? ORDER BY seq"
-_ALL_SIGNALS = "SELECT * FROM signals WHERE seq > ? ORDER BY seq"
 _STANDARD = Scrubber()
 
 
@@ -70,7 +85,7 @@ class Ledger:
 
     def __init__(self, path: Path, connection: sqlite3.Connection, scrubber: Scrubber | None) -> None:
         self.path = path
-        self.scrub: Scrub = _unchanged if scrubber is None else lambda texts: scrubber.scrub(texts).texts
+        self.scrub: Scrub = _unchanged if scrubber is None else scrubber.scrub
         self._connection: sqlite3.Connection | None = connection
         self._lock = threading.RLock()
         self._process = os.getpid()
@@ -152,21 +167,19 @@ class Ledger:
     def put_interactions(self, interactions: Sequence[Interaction]) -> list[tuple[str, bool]]:
         """Like `put_interaction` for each, in order, all of them or none. Many at once cost far less each."""
         stored = [scrubbed_interaction(interaction, self.scrub) for interaction in interactions]
-        asked = [interaction.asked for interaction in stored]
+        asked = [interaction.asked for interaction, _ in stored]
         sketched = sketches(asked) if len(asked) >= _BULK_ROWS else map(sketch, asked)
         with self.transaction(), self._use() as connection:
             refuse = self._forgotten()
-            found = []
-            for one, minima in zip(stored, sketched, strict=True):
-                row = _row(one)
-                if refuse:
+            rows = [interaction_row(one) for one, _ in stored]
+            if refuse:
+                for row in rows:
                     refuse(row["id"])
-                inserted = connection.execute(_ADD_INTERACTION, row)
-                new = inserted.rowcount == 1
-                if new:
-                    connection.execute(_ADD_SKETCH, (inserted.lastrowid, *minima))
-                found.append((str(row["id"]), new))
-            return found
+            new = self._insert(connection, "interactions", rows)
+            together = zip(rows, sketched, strict=True)
+            connection.executemany(_ADD_SKETCH, ((row["seq"], *of) for row, of in together if row["seq"] in new))
+            self._keep_prints(connection, [(row["id"], values) for row, (_, values) in zip(rows, stored, strict=True)])
+            return [(str(row["id"]), row["seq"] in new) for row in rows]
 
     def put_signal(self, signal: Signal) -> tuple[str, bool]:
         """Like `add_signal`; also says whether the row is new."""
@@ -174,23 +187,34 @@ class Ledger:
 
     def put_signals(self, signals: Sequence[Signal]) -> list[tuple[str, bool]]:
         """Like `put_signal` for each, in order, all of them or none."""
-        stored = [scrubbed_signal(signal, self.scrub) for signal in signals]
+        stored = [scrubbed_signal(signal, self.scrub, self._given) for signal in signals]
         with self.transaction(), self._use() as connection:
             refuse = self._forgotten()
-            found = []
-            for signal in stored:
-                row = {**signal.as_dict(), "id": signal.id, "interaction_id": signal.interaction_id}
-                row["source_key"] = signal.source_key or None
+            rows = [signal_row(one) for one in stored]
+            for row in rows:
                 if refuse and not self._same(connection, row):
-                    refuse(row["id"], signal.source, signal.source_key)
-                try:
-                    new = connection.execute(_ADD_SIGNAL, row).rowcount == 1
-                except sqlite3.IntegrityError:
-                    if connection.execute(_KNOWN, (signal.interaction_id,)).fetchone():
-                        raise
-                    raise _unknown(signal.interaction_id, "record the answer before a reaction to it") from None
-                found.append((row["id"] if new else str(self._same(connection, row)), new))
-            return found
+                    refuse(row["id"], row["source"], row["source_key"] or "")
+            try:
+                new = self._insert(connection, "signals", rows)
+            except sqlite3.IntegrityError:
+                for signal in stored:
+                    if not connection.execute(_KNOWN, (signal.interaction_id,)).fetchone():
+                        advice = "record the answer before a reaction to it"
+                        raise _unknown(signal.interaction_id, advice) from None
+                raise
+            return [
+                (row["id"], True) if row["seq"] in new else (str(self._same(connection, row)), False) for row in rows
+            ]
+
+    def _insert(
+        self, connection: sqlite3.Connection, table: Literal["interactions", "signals"], rows: list[dict[str, Any]]
+    ) -> set[int]:
+        """Give the rows their places (`seq`) and store those that are not there yet; the places of what is new."""
+        last = self.newest(table)
+        for seq, row in enumerate(rows, last + 1):
+            row["seq"] = seq
+        connection.executemany(_ADD[table], rows)
+        return {seq for (seq,) in connection.execute(_NEW_IN[table], (last,))}
 
     @staticmethod
     def _same(connection: sqlite3.Connection, row: Mapping[str, Any]) -> str | None:
@@ -203,9 +227,9 @@ class Ledger:
         with self.transaction(), self._use() as connection:
             return connection.execute(statement, values)
 
-    def scrubbed(self, text: str) -> str:
-        """One text as it may be stored."""
-        return self.scrub([text])[0]
+    def scrubbed(self, text: str, about: str = "") -> str:
+        """One text as it may be stored; `about` is the id of the answer that it speaks of."""
+        return scrubbed_text(text, self.scrub, lambda: self._given(about) if about else None)
 
     def record_event(self, what: str, who: str, detail: Mapping[str, Any]) -> None:
         """Write down who did what to the ledger as a whole, for `strop audit`."""
@@ -216,8 +240,26 @@ class Ledger:
 
     def tombstone(self, *parts: str) -> bytes:
         """The keyed mark that stands for something forgotten: 32 bytes, of no use without this ledger's key."""
-        key = self.query("SELECT value FROM facts WHERE name = 'tombstone_key'")[0]["value"]
-        return hmac.digest(key, canonical_json(parts).encode(), "sha256")
+        return hmac.digest(self._key(), canonical_json(parts).encode(), "sha256")
+
+    def _key(self) -> bytes:
+        return bytes(self.query("SELECT value FROM facts WHERE name = 'tombstone_key'")[0]["value"])
+
+    def _keep_prints(self, connection: sqlite3.Connection, given: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+        """Write down 8 bits of each value that a placeholder stands for, so that reactions to come can agree."""
+        given = [(stored_id, values) for stored_id, values in given if values]
+        key = self._key() if given else b""
+        rows = (
+            (stored_id, placeholder, value_print(key, kind_of(placeholder), value))
+            for stored_id, values in given
+            for placeholder, value in values.items()
+        )
+        connection.executemany("INSERT OR IGNORE INTO placeholders VALUES (?, ?, ?)", rows)
+
+    def _given(self, interaction_id: str) -> Given | None:
+        """The placeholders of an answer, from which a text about it goes on."""
+        rows = self.query("SELECT placeholder, print FROM placeholders WHERE interaction_id = ?", (interaction_id,))
+        return given_before({row["placeholder"]: row["print"] for row in rows}, self._key()) if rows else None
 
     def _forgotten(self) -> Callable[..., None] | None:
         """What raises Forgotten for a row that was taken out before; None where nothing ever was."""
@@ -285,9 +327,9 @@ class Ledger:
             for row in rows:
                 yield as_interaction(row), tuple(signals.get(row["id"], ()))
 
-    def newest(self) -> int:
-        """The place of the newest interaction: where a long read that starts now ends. 0 in an empty ledger."""
-        return int(self.query("SELECT coalesce(max(seq), 0) AS seq FROM interactions")[0]["seq"])
+    def newest(self, table: Literal["interactions", "signals"] = "interactions") -> int:
+        """The place of the newest row: where a long read that starts now ends. 0 in an empty ledger."""
+        return int(self.query(_NEWEST_OF[table])[0]["seq"])
 
     def page(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
         """The first rows of a query, as many as come within `PAGE_S`: an open read keeps writers waiting."""
@@ -309,25 +351,6 @@ class Ledger:
         kinds = {row["kind"]: row["n"] for row in self.query("SELECT kind, count(*) AS n FROM signals GROUP BY kind")}
         interactions = self.query("SELECT count(*) AS n FROM interactions")[0]["n"]
         return {"interactions": interactions, **{kind: kinds.get(kind, 0) for kind in KINDS}}
-
-    def export(self) -> Iterator[dict[str, Any]]:
-        """Everything as one object per interaction, its signals inside; `jsonl.import_file` reads it back."""
-        for interaction, signals in self.iterate():
-            reactions = [{"id": signal.id, **signal.as_dict()} for signal in signals]
-            yield {"id": interaction.id, **interaction.as_dict(), "signals": reactions}
-
-    def verify(self) -> tuple[str, ...]:
-        """What is wrong with the file, as sentences: pages, references, and rows that no longer match their id."""
-        found = [str(row[0]) for row in self.query("PRAGMA integrity_check") if row[0] != "ok"]
-        found += [
-            f"{row[0]}: row {row[1]} refers to a missing {row[2]}" for row in self.query("PRAGMA foreign_key_check")
-        ]
-        for statement, made in ((_ALL_INTERACTIONS, as_interaction), (_ALL_SIGNALS, as_signal)):
-            last = 0
-            while rows := self.page(statement, (last,)):
-                found += [f"row {row['id']} is not what was stored" for row in rows if not _matches(row, made)]
-                last = rows[-1]["seq"]
-        return tuple(found)
 
     # What importers keep here
 
@@ -371,43 +394,10 @@ class Ledger:
         self._lock, self._process = threading.RLock(), os.getpid()
 
 
-def _row(interaction: Interaction) -> dict[str, Any]:
-    values = interaction.as_dict()
-    values["messages"] = canonical_json(values["messages"])
-    values["tool_calls"] = canonical_json(values["tool_calls"]) if values["tool_calls"] else "[]"
-    return {**values, "id": interaction.id}
-
-
 def _unknown(interaction_id: str, advice: str = "") -> UnknownInteraction:
     hint = "strop feedback list --json shows the ids" + (f"; {advice}" if advice else "")
     return UnknownInteraction(f"the ledger holds no interaction {interaction_id!r}", hint=hint)
 
 
-def as_interaction(row: sqlite3.Row) -> Interaction:
-    """The interaction of a row of its table."""
-    values = {
-        name: row[name] for name in ("answer", "model", "version", "domain", "channel", "user", "session", "turn")
-    }
-    return Interaction(
-        messages=tuple(Message(**message) for message in json.loads(row["messages"])),
-        tool_calls=json.loads(row["tool_calls"]),
-        time=datetime.fromisoformat(row["time"]),
-        **values,
-    )
-
-
-def as_signal(row: sqlite3.Row) -> Signal:
-    """The signal of a row of its table."""
-    values = {name: row[name] for name in ("interaction_id", "kind", "value", "text", "user", "source", "trust")}
-    return Signal(source_key=row["source_key"] or "", time=datetime.fromisoformat(row["time"]), **values)
-
-
-def _matches(row: sqlite3.Row, made: Any) -> bool:
-    try:
-        return bool(made(row).id == row["id"])
-    except (BadRecord, ValueError, TypeError, KeyError):
-        return False
-
-
-def _unchanged(texts: Sequence[str]) -> Sequence[str]:
-    return texts
+def _unchanged(texts: Sequence[str], given: Given | None = None) -> Scrubbed:
+    return Scrubbed(tuple(texts), {})

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from strop.errors import LedgerError, Locked
 from strop.feedback.sketch import sketch
+from strop.feedback.stored import review_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # "Strp": tells a ledger from any other SQLite file.
 APPLICATION_ID = 0x53747270
 
@@ -159,6 +160,28 @@ _SECOND = (
     "PRAGMA user_version = 2",
 )
 
+_THIRD = (
+    # What an answer's placeholders stand for, in 8 keyed bits each (`scrubbed`).
+    """CREATE TABLE placeholders (
+        interaction_id TEXT NOT NULL REFERENCES interactions (id),
+        placeholder TEXT NOT NULL,
+        print INTEGER NOT NULL CHECK (print BETWEEN 0 AND 255),
+        PRIMARY KEY (interaction_id, placeholder)
+    ) WITHOUT ROWID""",
+    # A review's hash, by which it is verified, and known when it is imported again.
+    "ALTER TABLE reviews ADD COLUMN id TEXT NOT NULL DEFAULT ''",
+    "DROP TRIGGER reviews_append_only",
+    "UPDATE reviews SET id = review_id(signal_id, decision, text, who, time)",
+    # The same decision twice within a microsecond says nothing more.
+    "INSERT INTO facts VALUES ('forgetting', 1)",
+    "DELETE FROM reviews WHERE seq NOT IN (SELECT min(seq) FROM reviews GROUP BY id)",
+    "DELETE FROM facts WHERE name = 'forgetting'",
+    "CREATE UNIQUE INDEX reviews_by_id ON reviews (id)",
+    """CREATE TRIGGER reviews_append_only BEFORE UPDATE ON reviews
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
+    "PRAGMA user_version = 3",
+)
+
 # What a migration that was cut short may leave in a file that is otherwise empty.
 _MIGRATION_TABLES = {"_sqlite_migrations", "sqlite_sequence"}
 
@@ -253,5 +276,11 @@ def _migrations() -> "Migrations":
         for seq, messages in db.conn.execute("SELECT seq, messages FROM interactions ORDER BY seq").fetchall():
             asked = "\n".join(turn["content"] for turn in json.loads(messages) if turn["role"] == "user")
             db.conn.execute("INSERT INTO sketches VALUES (?, ?, ?, ?)", (seq, *sketch(asked)))
+
+    @steps(name="0003_placeholders_review_ids")
+    def third(db: "Database") -> None:
+        db.conn.create_function("review_id", 5, review_id, deterministic=True)
+        for statement in _THIRD:
+            db.conn.execute(statement)
 
     return steps

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from strop.errors import UnknownInteraction, UsageError
-from strop.feedback.ledger import Ledger, as_interaction, as_signal
+from strop.feedback.ledger import Ledger
 from strop.feedback.records import KINDS, TRUSTS, Interaction, Signal, check_label
 from strop.feedback.reviews import Review
 from strop.feedback.signals import DECIDING, GOOD
-from strop.feedback.standing_data import set_id, sets
+from strop.feedback.stored import as_interaction, as_signal
 from strop.feedback.trusted import COUNTS
 
 # True for a row of `signals` that the owner has still to look at.
@@ -232,20 +232,6 @@ def reaction_id(ledger: Ledger, start: str) -> str:
 def waiting(ledger: Ledger) -> int:
     """How many reactions the owner has still to look at."""
     return _count(ledger, f"signals WHERE {WAITS}")
-
-
-def problems(ledger: Ledger) -> tuple[str, ...]:
-    """What is wrong with the ledger, as sentences: `Ledger.verify`, and standing data that is not what its id says."""
-    found = list(ledger.verify())
-    for one in sets(ledger):
-        rows = ledger.query("SELECT row FROM standing_rows WHERE set_id = ? ORDER BY line", (one.id,))
-        try:
-            same = set_id(one.domain, [json.loads(row["row"]) for row in rows]) == one.id
-        except ValueError:
-            same = False
-        if not same:
-            found.append(f"standing data {one.id} is not what was stored")
-    return tuple(found)
 
 
 def _count(ledger: Ledger, what: str) -> int:

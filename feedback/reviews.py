@@ -7,17 +7,21 @@ is a row of its own; the latest one on a reaction holds, and earlier ones stay r
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from strop.errors import BadRecord, UnknownInteraction
-from strop.feedback.ledger import Ledger, as_interaction, as_signal
+from strop.feedback.ledger import Ledger
 from strop.feedback.records import Interaction, Signal, check_size, check_text, now, time_text
+from strop.feedback.stored import as_interaction, as_signal, review_id
 
 Decision = Literal["accept", "reject", "edit"]
+DECISIONS: tuple[str, ...] = get_args(Decision)
 
 _WAITING = """SELECT signals.* FROM signals
     WHERE seq > ? AND trust != 'owner' AND NOT EXISTS (SELECT 1 FROM reviews WHERE signal_id = signals.id)
     ORDER BY seq"""
+_ADD = """INSERT INTO reviews (signal_id, decision, text, who, time, id) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO NOTHING"""
 _DECIDED = "SELECT signal_id, decision, text, who, time FROM reviews ORDER BY seq"
 
 
@@ -73,11 +77,17 @@ def decide(ledger: Ledger, signal_id: str, decision: Decision, who: str, text: s
             raise BadRecord("this reaction has no text to edit", hint="accept or reject it")
         check_text("text", text)
         check_size([text])
-        text = ledger.scrubbed(text)
-    ledger.execute(
-        "INSERT INTO reviews (signal_id, decision, text, who, time) VALUES (?, ?, ?, ?, ?)",
-        (signal_id, decision, text, who, time_text(now())),
-    )
+    put(ledger, Review(signal_id, decision, text, who, now()))
+
+
+def put(ledger: Ledger, review: Review) -> bool:
+    """Store a decision, its text scrubbed; whether it is new. The same one twice is one row."""
+    text = None
+    if review.text is not None:
+        about = ledger.query("SELECT interaction_id FROM signals WHERE id = ?", (review.signal_id,))
+        text = ledger.scrubbed(review.text, about[0]["interaction_id"])
+    row = (review.signal_id, review.decision, text, review.who, time_text(review.time))
+    return ledger.execute(_ADD, (*row, review_id(*row))).rowcount == 1
 
 
 def decided(ledger: Ledger) -> tuple[Review, ...]:

@@ -13,8 +13,8 @@ import re
 import warnings
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from time import process_time
 from types import MappingProxyType
@@ -41,10 +41,25 @@ _MOST_SPREAD = 64
 
 @dataclass(frozen=True, slots=True)
 class Scrubbed:
-    """The texts in their order without what was found; `found` counts the replacements by type: {"EMAIL": 2}."""
+    """The texts in their order without what was found; `found` counts the replacements by type: {"EMAIL": 2}.
+
+    `values` says what each placeholder stands for: for memory alone, never to be stored or shown.
+    """
 
     texts: tuple[str, ...]
     found: Mapping[str, int]
+    values: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Placeholders of an earlier text, which a later one about it goes on from.
+
+    `known` gives the placeholder of a value (type, value) that had one, `last` the highest number of each type.
+    """
+
+    known: Callable[[str, str], str | None]
+    last: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +83,13 @@ class Scrubber:
         self._regions = PHONE_REGIONS if tuple(phone_regions) == PHONE_REGIONS else _known_regions(phone_regions)
         self._rank = {pattern: rank for rank, pattern in enumerate([*(own for own, _ in self._own), *PATTERNS])}
 
-    def scrub(self, texts: Sequence[str]) -> Scrubbed:
-        """All texts of one row (prompt, answer, correction, notes), scrubbed together."""
-        row = _Row(texts)
+    def scrub(self, texts: Sequence[str], given: Given | None = None) -> Scrubbed:
+        """All texts of one row (prompt, answer, tool calls), scrubbed together.
+
+        `given` are the placeholders of the row that these texts are about (a correction of its answer): the same value
+        gets the same one, another value none of them.
+        """
+        row = _Row(texts, given)
         for _ in range(_MOST_PASSES):
             finds = [list(self._finds(text)) for text in row.texts]
             if any(finds):
@@ -79,7 +98,7 @@ class Scrubber:
             if not any(finds):
                 break
             row.replace([self._settled(found) for found in finds])
-        return Scrubbed(tuple(row.texts), dict(sorted(row.found.items())))
+        return Scrubbed(tuple(row.texts), dict(sorted(row.found.items())), row.values)
 
     def _finds(self, text: str) -> Iterator[_Find]:
         """Everything that is found in `text`, overlapping or not, placeholders or not."""
@@ -115,11 +134,17 @@ class Scrubber:
 class _Row:
     """The texts of one row while they are scrubbed, and the placeholders given out so far."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], before: Given | None) -> None:
         self.texts = list(texts)
         self.found: Counter[str] = Counter()
+        self._before = before
         self._given: dict[str, str] = {}
         self._last: Counter[str] | None = None
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What each placeholder stands for."""
+        return {placeholder: value for value, placeholder in self._given.items()}
 
     def replace(self, finds: Sequence[Sequence[_Find]]) -> None:
         """Put placeholders where the finds are, numbered from the first text to the last."""
@@ -135,14 +160,15 @@ class _Row:
     def _placeholder(self, value: str, pattern: Pattern) -> str:
         same = pattern.same(plain(value).text)
         if same not in self._given:
-            self._given[same] = f"<{pattern.kind}_{self._next(pattern.kind)}>"
+            known = self._before.known(pattern.kind, same) if self._before else None
+            self._given[same] = known or f"<{pattern.kind}_{self._next(pattern.kind)}>"
         self.found[_PLACEHOLDER.sub(r"\1", self._given[same])] += 1
         return self._given[same]
 
     def _next(self, kind: str) -> int:
         """The number after the highest of that kind in the row; the texts' own placeholders count."""
         if self._last is None:
-            self._last = Counter()
+            self._last = Counter(self._before.last if self._before else ())
             for match in (match for text in self.texts for match in _PLACEHOLDER.finditer(text)):
                 # More than six digits are not ours, and counting on from them would leave what we recognise.
                 if len(match[2]) <= 6:

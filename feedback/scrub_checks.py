@@ -286,6 +286,10 @@ _ALGORITHM = re.compile(
 )
 
 
+# What ends a value that no quotes enclose. A sign in the middle of one does not: passwords hold all of them.
+_CLOSES = re.compile(r"[\s\\]|&(?=[\w.%-]+=)|[,;](?=$|[\s\"'\[{(]|[\w.-]+[\"']?\s?[=:])|[)\]}](?=$|[\s,.;:?!)\]}\"'`])")
+
+
 def _assigned(candidate: Candidate) -> Span:
     """The value's span: to the closing quote where one was opened, else without what closes a clause."""
     quote = candidate.text[candidate.start - 1 : candidate.start]
@@ -293,7 +297,7 @@ def _assigned(candidate: Candidate) -> Span:
         end = candidate.text.find(quote, candidate.start, candidate.start + 256)
         if end > candidate.start and "\n" not in candidate.text[candidate.start : end]:
             return candidate.start, end - (candidate.text[end - 1] == "\\")
-    value = re.split(r"[\s&,;)\]}\\]", candidate.value, maxsplit=1)[0].rstrip(".:")
+    value = _CLOSES.split(candidate.value, maxsplit=1)[0].rstrip(".:")
     return candidate.start, candidate.start + len(value)
 
 

@@ -1,36 +1,74 @@
-"""A record with every text of it scrubbed: prompt, answer, tool calls and reactions alike."""
+"""A record with every text of it scrubbed: prompt, answer, tool calls and reactions alike.
 
-from collections.abc import Callable, Iterator, Sequence
+A reaction comes later than its answer, in another process. For its placeholders to agree with the answer's, the ledger
+keeps of every value that was replaced a print of 8 bits, keyed: enough to tell two addresses of one conversation apart
+(255 times in 256), and too little to find out an address by trying.
+"""
+
+import hmac
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from strop.feedback.records import Interaction, Message, Signal
+from strop.feedback.scrub import Given, Scrubbed
 
-# Gives each text of one record back, with what may not be stored replaced.
-Scrub = Callable[[Sequence[str]], Sequence[str]]
+# Gives the texts of one record back with what may not be stored replaced, going on from the placeholders given before.
+Scrub = Callable[[Sequence[str], Given | None], Scrubbed]
 
 
-def scrubbed_interaction(interaction: Interaction, scrub: Scrub) -> Interaction:
-    """`interaction` as it may be stored; itself where there was nothing to replace."""
+def scrubbed_interaction(interaction: Interaction, scrub: Scrub) -> tuple[Interaction, Mapping[str, str]]:
+    """`interaction` as it may be stored (itself where nothing was replaced), and what its placeholders stand for."""
     texts = [*(message.content for message in interaction.messages), interaction.answer]
     texts += _strings(interaction.tool_calls)
-    clean = scrub(texts)
-    if list(clean) == texts:
-        return interaction
+    clean = scrub(texts, None)
+    if list(clean.texts) == texts:
+        return interaction, {}
     count = len(interaction.messages)
     messages = tuple(
-        Message(message.role, text) for message, text in zip(interaction.messages, clean[:count], strict=True)
+        Message(message.role, text) for message, text in zip(interaction.messages, clean.texts[:count], strict=True)
     )
-    calls = _with_strings(interaction.tool_calls, iter(clean[count + 1 :]))
-    return replace(interaction, messages=messages, answer=clean[count], tool_calls=calls)
+    calls = _with_strings(interaction.tool_calls, iter(clean.texts[count + 1 :]))
+    return replace(interaction, messages=messages, answer=clean.texts[count], tool_calls=calls), clean.values
 
 
-def scrubbed_signal(signal: Signal, scrub: Scrub) -> Signal:
-    """`signal` as it may be stored."""
+def scrubbed_text(text: str, scrub: Scrub, given: Callable[[], Given | None]) -> str:
+    """A text about an answer, as it may be stored; `given` is asked only where there is something to replace."""
+    clean = scrub([text], None)
+    if not clean.values:
+        return clean.texts[0]
+    before = given()
+    return clean.texts[0] if before is None else scrub([text], before).texts[0]
+
+
+def scrubbed_signal(signal: Signal, scrub: Scrub, given: Callable[[str], Given | None]) -> Signal:
+    """`signal` as it may be stored; `given` gives the placeholders of an answer, by its id."""
     if signal.text is None:
         return signal
-    (text,) = scrub([signal.text])
+    text = scrubbed_text(signal.text, scrub, lambda: given(signal.interaction_id))
     return signal if text == signal.text else replace(signal, text=text)
+
+
+def value_print(key: bytes, kind: str, value: str) -> int:
+    """The 8 bits that are kept of a value."""
+    return hmac.digest(key, f"{kind}\0{value}".encode(errors="surrogatepass"), "sha256")[0]
+
+
+def kind_of(placeholder: str) -> str:
+    """EMAIL of <EMAIL_2>."""
+    return placeholder.strip("<>").rpartition("_")[0]
+
+
+def given_before(prints: Mapping[str, int], key: bytes) -> Given | None:
+    """What a later text goes on from, by the prints of an answer's placeholders; None where it has none."""
+    if not prints:
+        return None
+    known = {(kind_of(placeholder), kept): placeholder for placeholder, kept in prints.items()}
+    last: dict[str, int] = {}
+    for placeholder in prints:
+        kind = kind_of(placeholder)
+        last[kind] = max(last.get(kind, 0), int(placeholder.strip("<>").rpartition("_")[2]))
+    return Given(lambda kind, value: known.get((kind, value_print(key, kind, value))), last)
 
 
 def _strings(data: Any, key: str = "") -> list[str]:

@@ -26,9 +26,10 @@ from typing import Any, Literal, Self
 
 from strop.errors import BadRecord
 from strop.feedback.judged import prompt_key
-from strop.feedback.ledger import Ledger, as_interaction
+from strop.feedback.ledger import Ledger
 from strop.feedback.records import time_text
 from strop.feedback.standing_data import row_name
+from strop.feedback.stored import as_interaction
 
 By = Literal["id", "user", "session", "match", "age"]
 

@@ -9,8 +9,8 @@ one by a fair sample of its shingles. Not covered: the same question in other wo
 """
 
 import heapq
-import re
 import unicodedata
+from itertools import accumulate
 from typing import NamedTuple
 from zlib import crc32
 
@@ -32,7 +32,7 @@ class Shingles(NamedTuple):
 
 def normalised(text: str) -> str:
     """`text` without what does not make it another question: case, spacing, width of letters, closing punctuation."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).casefold().strip(" .?!") or text
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold().strip(" .?!") or text
 
 
 def kinds(text: str) -> tuple[bool, bool]:
@@ -57,9 +57,15 @@ def char_shingles(text: str) -> set[str]:
 
 def word_hashes(text: str) -> set[int]:
     """A hash of every five words in a row; of the whole text where it is shorter."""
-    words = text.split(" ")
-    starts = range(max(1, len(words) - SHINGLE + 1))
-    return {crc32(" ".join(words[start : start + SHINGLE]).encode()) for start in starts}
+    return set(word_crcs(text))
+
+
+def word_crcs(text: str) -> list[int]:
+    """The hashes of `word_hashes` in the order of the text, those of repeated words as often as they stand there."""
+    data = text.encode()
+    ends = [end - 1 for end in accumulate(len(word) + 1 for word in data.split(b" "))][:-1]
+    starts = [0, *[end + 1 for end in ends]][: max(1, len(ends) - SHINGLE + 2)]
+    return [crc32(data[start:end]) for start, end in zip(starts, [*ends[SHINGLE - 1 :], len(data)], strict=True)]
 
 
 def similarity(one: Shingles, other: Shingles) -> float:

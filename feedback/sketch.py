@@ -16,7 +16,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any, NamedTuple
 
-from strop.feedback.similar import SHINGLE, kinds, normalised, word_hashes
+from strop.feedback.similar import SHINGLE, kinds, normalised, word_crcs, word_hashes
 
 ROWS, BANDS = 4, 27
 MINIMA = ROWS * BANDS
@@ -110,35 +110,43 @@ def _minima_of(hashes: set[int]) -> bytes:
 def _bulk_chars(np: Any, texts: Sequence[str]) -> dict[int, bytes]:
     """By index, the minima of the texts that have character shingles."""
     wanted = [index for index, text in enumerate(texts) if kinds(text)[0]]
-    short = [index for index in wanted if len(texts[index]) < _MOST_SHINGLES + SHINGLE]
-    found = _arrays(np, {index: _char_hashes(texts[index]) for index in wanted if index not in set(short)})
-    if short:
-        padded = [texts[index].ljust(SHINGLE, "\0") for index in short]
-        counts = np.array([len(text) - SHINGLE + 1 for text in padded])
-        codes = np.frombuffer("".join(padded).encode("utf-32-le"), dtype=np.uint32)
-        hashes = np.zeros(len(codes) - SHINGLE + 1, dtype=np.uint32)
-        for place, power in enumerate(_powers()):
-            hashes += codes[place : place + len(hashes)] * np.uint32(power)
-        # The windows that reach from one text into the next belong to neither.
-        ends = np.cumsum(counts + SHINGLE - 1)
-        keep = np.ones(len(hashes), dtype=bool)
-        for back in range(1, SHINGLE):
-            keep[ends[:-1] - back] = False
-        found |= dict(zip(short, _minima(np, _mixed_all(np, hashes[keep]), counts), strict=True))
-    return found
+    if not wanted:
+        return {}
+    padded = [texts[index].ljust(SHINGLE, "\0") for index in wanted]
+    counts = np.array([len(text) - SHINGLE + 1 for text in padded])
+    codes = np.frombuffer("".join(padded).encode("utf-32-le"), dtype=np.uint32)
+    hashes = np.zeros(len(codes) - SHINGLE + 1, dtype=np.uint32)
+    for place, power in enumerate(_powers()):
+        hashes += codes[place : place + len(hashes)] * np.uint32(power)
+    # The windows that reach from one text into the next belong to neither.
+    ends = np.cumsum(counts + SHINGLE - 1)
+    keep = np.ones(len(hashes), dtype=bool)
+    for back in range(1, SHINGLE):
+        keep[ends[:-1] - back] = False
+    return dict(zip(wanted, _minima(np, *_samples(np, hashes[keep], counts)), strict=True))
 
 
 def _bulk_words(np: Any, texts: Sequence[str]) -> dict[int, bytes]:
     """By index, the minima of the texts that have word shingles."""
-    return _arrays(np, {index: _words(text) for index, text in enumerate(texts) if kinds(text)[1]})
-
-
-def _arrays(np: Any, hashes: dict[int, set[int]]) -> dict[int, bytes]:
+    hashes = {index: word_crcs(text) for index, text in enumerate(texts) if kinds(text)[1]}
     if not hashes:
         return {}
-    samples = [_sampled(found) for found in hashes.values()]
-    together = np.array([x for sample in samples for x in sample], dtype=np.uint32)
-    return dict(zip(hashes, _minima(np, together, np.array([len(sample) for sample in samples])), strict=True))
+    together = np.array([x for found in hashes.values() for x in found], dtype=np.uint32)
+    counts = np.array([len(found) for found in hashes.values()])
+    return dict(zip(hashes, _minima(np, *_samples(np, together, counts)), strict=True))
+
+
+def _samples(np: Any, hashes: Any, counts: Any) -> tuple[Any, Any]:
+    """`hashes` (all shingles,) uint32 and `counts` (texts,) mixed; of a long text only the sample that `sketch` takes.
+
+    A hash that stands twice in a short text stays there twice: the minimum is the same.
+    """
+    mixed = _mixed_all(np, hashes)
+    if counts.max() <= _MOST_SHINGLES:
+        return mixed, counts
+    parts = np.split(mixed, np.cumsum(counts)[:-1])
+    parts = [part if len(part) <= _MOST_SHINGLES else np.unique(part)[:_MOST_SHINGLES] for part in parts]
+    return np.concatenate(parts), np.array([len(part) for part in parts])
 
 
 def _mixed_all(np: Any, x: Any) -> Any:

@@ -184,7 +184,7 @@ def _clean(ledger: Ledger, texts: Sequence[str]) -> list[str]:
     check_size(texts)
     if any(has_template_tokens(text) for text in texts):
         raise BadRecord("it holds a chat template's control tokens", hint="take them out: they would open or end turns")
-    return list(ledger.scrub(texts))
+    return list(ledger.scrub(texts, None).texts)
 
 
 def _messages(column: str, value: Any) -> list[Turn]:

@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from strop.feedback.ledger import Ledger, as_interaction, as_signal
+from strop.feedback.ledger import Ledger
 from strop.feedback.records import Interaction, Signal
+from strop.feedback.stored import as_interaction, as_signal
 
 # True for a row of `signals` that counts. `signals` is in scope; nothing else is.
 COUNTS = """coalesce((SELECT decision FROM reviews WHERE signal_id = signals.id ORDER BY reviews.seq DESC LIMIT 1),

@@ -110,9 +110,17 @@ def add(
             )
         else:
             interaction = _stored(collector, id_, session_name, turn)
+        before = collector.ledger.newest("signals")
         signals = _react(collector, interaction, rating, correction, note, event)
+        known = collector.ledger.newest("signals") == before
         about = "" if way is _NEW else f": {one_line(collector.ledger.interaction(interaction).prompt)}"
-    told = {"interaction": interaction, "signals": signals, "trust": event["trust"]}
+    told = {"interaction": interaction, "signals": signals, "trust": event["trust"], "new": not known}
+    if known:
+        show(
+            told, as_json=as_json, human=lambda: say(f"stored before, nothing changed: {interaction[:ID_CHARS]}{about}")
+        )
+        hint(f"the event {source_key!r} keeps what it said first; without --source-key this is a reaction of its own")
+        return
     show(told, as_json=as_json, human=lambda: say(f"stored {interaction[:ID_CHARS]}{about}"))
     if event["trust"] != "owner":
         hint("it trains once it is accepted: strop feedback review")

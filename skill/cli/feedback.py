@@ -167,7 +167,7 @@ def verify(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     Leaves with 1 where something is not what was stored.
     """
     from strop.feedback import Ledger
-    from strop.feedback.overview import problems
+    from strop.feedback.verify import problems
 
     path = session(ctx).home.ledger_db
     found: tuple[str, ...] = ()

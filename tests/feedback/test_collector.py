@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from strop.errors import BadRecord, UnknownInteraction
 from strop.feedback import FeedbackCollector, Interaction, Ledger, Message, Signal
+from strop.feedback.forget import forget
 from strop.feedback.nextmessage import WEIGHTS
 from strop.feedback.pairs import build
+from strop.feedback.reviews import decide
+from strop.feedback.selected import Selector
 from strop.feedback.settings import FeedbackSettings
 from strop.feedback.signals import parse_rating, standing
 from strop.feedback.trusted import Counted
+from strop.feedback.verify import problems
 
 
 @pytest.fixture
@@ -335,7 +339,7 @@ def test_async_code_calls_it_in_threads(feedback):
     for number, answer in enumerate(answers):
         texts = {signal.text for signal in feedback.ledger.signals(answer) if signal.kind == "correction"}
         assert texts == {f"better {number}"}
-    assert feedback.ledger.verify() == ()
+    assert problems(feedback.ledger) == ()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -363,7 +367,7 @@ with FeedbackCollector(sys.argv[1]) as feedback:
     with Ledger.open(path) as opened:
         counts = opened.counts()
         assert (counts["interactions"], counts["thumb"], counts["correction"]) == (41, 41, 4)
-        assert opened.verify() == ()
+        assert problems(opened) == ()
 
 
 def _said(*reactions):
@@ -440,3 +444,52 @@ def test_an_emoji_is_a_rating_and_a_tools_outcome_is_evidence(feedback):
         row["completion"][0]["content"]
         for row in build(feedback.ledger, FeedbackSettings(gate_prompts=0, gate_one_in=1 << 62)).sft
     ] == ["a"]
+
+
+# Placeholders of an answer and of what is said about it
+
+
+def test_another_address_in_a_correction_is_another_placeholder(feedback):
+    answer = feedback.record(prompt="Whom do I ask, ann@example.org or bob@example.org?", answer="Ask ann@example.org.")
+    feedback.correct(answer, "Ask bob@example.org.")
+    (row,) = build(feedback.ledger).dpo
+    assert row["prompt"][0]["content"] == "Whom do I ask, <EMAIL_1> or <EMAIL_2>?"
+    assert row["rejected"][0]["content"] == "Ask <EMAIL_1>."
+    assert row["chosen"][0]["content"] == "Ask <EMAIL_2>."
+
+
+def test_an_address_that_the_answer_does_not_hold_is_numbered_on(tmp_path):
+    path = tmp_path / "ledger.db"
+    with FeedbackCollector(path) as feedback:
+        answer = feedback.record(prompt="Whom do I ask?", answer="Ask ann@example.org, 10.0.0.1.")
+    with FeedbackCollector(path) as feedback:
+        feedback.correct(answer, "Ask bob@example.org, or carl@example.org at 10.0.0.1; not ann@example.org.")
+        (signal,) = feedback.ledger.signals(answer)
+        assert signal.text == "Ask <EMAIL_2>, or <EMAIL_3> at <IP_1>; not <EMAIL_1>."
+        assert build(feedback.ledger).excluded.get("unchanged") is None
+    kept = path.read_bytes()
+    assert b"example.org" not in kept
+    assert b"10.0.0.1" not in kept
+
+
+def test_what_the_owner_edits_goes_on_from_the_answers_placeholders(feedback):
+    answer = feedback.record(prompt="Whom?", answer="Ask ann@example.org.")
+    said = feedback.correct(answer, "Ask somebody else.", user="pupil")
+    decide(feedback.ledger, said, "edit", "owner", "Ask bob@example.org.")
+    assert [row["chosen"][0]["content"] for row in build(feedback.ledger).dpo] == ["Ask <EMAIL_2>."]
+
+
+def test_the_same_correction_again_is_the_same_reaction(feedback):
+    fields = {"source": "chat", "source_key": "7"}
+    answer = feedback.record(prompt="Whom?", answer="Ask ann@example.org.")
+    first = feedback.correct(answer, "Ask bob@example.org.", **fields)
+    again = feedback.record(prompt="Whom?", answer="Ask ann@example.org.")
+    assert (again, feedback.correct(again, "Ask bob@example.org.", **fields)) == (answer, first)
+
+
+def test_forgetting_takes_the_prints_along(feedback):
+    answer = feedback.record(prompt="Whom?", answer="Ask ann@example.org.")
+    assert feedback.ledger.query("SELECT count(*) AS n FROM placeholders")[0]["n"] == 1
+    forget(feedback.ledger, Selector("id", (answer,)))
+    assert feedback.ledger.query("SELECT count(*) AS n FROM placeholders")[0]["n"] == 0
+    assert problems(feedback.ledger) == ()

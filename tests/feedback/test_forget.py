@@ -12,10 +12,11 @@ import pytest
 from strop.errors import BadRecord, Forgotten, LedgerError, Locked, NothingToDo, UnknownInteraction
 from strop.feedback import FeedbackCollector, Interaction, Ledger, Message, Signal, pairs, reviews, standing_data
 from strop.feedback.forget import described, forget, sweep, take_out, was_forgotten
-from strop.feedback.jsonl import Imported, export_file, import_file
+from strop.feedback.jsonl import Imported, export_file, exported, import_file
 from strop.feedback.selected import Chosen, Selector, select
 from strop.feedback.settings import FeedbackSettings
 from strop.feedback.split import record_test
+from strop.feedback.verify import problems
 
 MARK = "Zanzibar-qux-7719"
 LONG = "filler " * 3000  # over several pages
@@ -84,7 +85,7 @@ def test_no_file_of_the_ledger_holds_a_word_that_was_forgotten(ledger: Ledger, t
     assert set(chosen.interactions) == set(ids.values()) - {ids["nothing"]}
     assert files_with(folder, MARK) == []
     assert [one.id for one, _ in ledger.iterate()] == [ids["nothing"]]
-    assert (ledger.verify(), ledger.places().keys()) == ((), {ids["nothing"]})
+    assert (problems(ledger), ledger.places().keys()) == ((), {ids["nothing"]})
     assert [row[0] for row in ledger.query("SELECT interaction_id FROM gate_uses")] == [ids["nothing"]]
     assert ledger.query("PRAGMA freelist_count")[0][0] == 0
     pairs.build(ledger)
@@ -330,11 +331,11 @@ def test_a_failure_in_the_middle_leaves_every_row(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everywhere(ledger, tmp_path)
-    before = list(ledger.export())
+    before = list(exported(ledger))
     monkeypatch.setattr(Ledger, "record_event", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         forget(ledger, Selector("match", (MARK,)))
-    assert list(ledger.export()) == before
+    assert list(exported(ledger)) == before
     assert not ledger.query("SELECT 1 FROM facts WHERE name = 'forgetting'")
     with pytest.raises(LedgerError, match="append-only"):
         ledger.execute("DELETE FROM interactions")

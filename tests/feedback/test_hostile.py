@@ -23,13 +23,14 @@ from strop.cli.app import run
 from strop.errors import BadRecord, UsageError
 from strop.feedback import FeedbackCollector, Ledger, Message, Signal, standing_data
 from strop.feedback.importers import FORMATS, base, importer
-from strop.feedback.jsonl import import_file
+from strop.feedback.jsonl import exported, import_file
 from strop.feedback.pairs import build
 from strop.feedback.records import ROLES
 from strop.feedback.reviews import decide
 from strop.feedback.rows import Rows
 from strop.feedback.scrub import Scrubber
 from strop.feedback.settings import FeedbackSettings
+from strop.feedback.verify import problems
 
 HOME = Path(__file__)
 # All that could steer a terminal: control characters but tab and newline, and Unicode's Bidi_Control.
@@ -75,7 +76,7 @@ def feedback(tmp_path: Path) -> Iterator[FeedbackCollector]:
     with FeedbackCollector(tmp_path / "ledger.db") as opened:
         before = schema(opened.ledger)
         yield opened
-        assert opened.ledger.verify() == ()
+        assert problems(opened.ledger) == ()
         assert schema(opened.ledger) == before
         roles = {one.role for interaction, _ in opened.ledger.iterate() for one in interaction.messages}
         assert roles <= set(ROLES)
@@ -432,7 +433,7 @@ def test_an_importer_stores_them_or_counts_them_and_makes_no_role_of_them(name: 
         said = [text for _, text in texts_of(build(ledger, NO_CAPS))]
         assert [text for text in said if any(token in text for token in hostile.TEMPLATE_TOKENS)] == []
         assert bool(said) == (name in ("csv", "openai", "openwebui")), "elsewhere no owner rated anything"
-        assert ledger.verify() == ()
+        assert problems(ledger) == ()
         assert schema(ledger) == before
 
 
@@ -711,7 +712,7 @@ def test_tool_calls_of_any_depth_are_stored_or_refused(levels: int, feedback: Fe
         return
     found = feedback.record(prompt="p", answer="a", tool_calls=({"deep": deep},))
     assert feedback.ledger.interaction(found).tool_calls == ({"deep": deep},)
-    assert list(feedback.ledger.export())
+    assert list(exported(feedback.ledger))
 
 
 SLOW_CHARS = 80_000

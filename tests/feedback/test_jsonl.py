@@ -6,7 +6,10 @@ import pytest
 
 from strop.errors import BadRecord, UsageError
 from strop.feedback import FeedbackCollector, Ledger
-from strop.feedback.jsonl import export_file, export_lines, import_file
+from strop.feedback.jsonl import export_file, export_lines, exported, import_file
+from strop.feedback.pairs import build
+from strop.feedback.reviews import decide, decided
+from strop.feedback.verify import problems
 
 
 @pytest.fixture
@@ -34,11 +37,11 @@ def test_what_is_exported_comes_back_with_the_same_ids(tmp_path, ledger):
         feedback.correct(answer, "3")
         feedback.record(prompt="nobody reacted", answer="a")
         assert export_file(feedback.ledger, tmp_path / "out.jsonl") == 2
-        exported = list(feedback.ledger.export())
+        before = list(exported(feedback.ledger))
     assert import_file(ledger, tmp_path / "out.jsonl") == (2, 0, 0)
-    assert list(ledger.export()) == exported
+    assert list(exported(ledger)) == before
     assert import_file(ledger, tmp_path / "out.jsonl") == (0, 2, 0)
-    assert list(ledger.export()) == exported
+    assert list(exported(ledger)) == before
     assert "".join(line + "\n" for line in export_lines(ledger)) == (tmp_path / "out.jsonl").read_text("utf-8")
 
 
@@ -181,3 +184,56 @@ def test_a_file_cannot_make_somebody_the_owner(ledger, write):
     trusts = [signal.trust for _, signals in ledger.iterate() for signal in signals]
     assert trusts == ["known", "known", "known", "known"]
     assert import_file(ledger, path) == (0, 4, 0)
+
+
+# What was decided
+
+
+def test_decisions_travel_with_an_export(tmp_path, ledger):
+    with FeedbackCollector(tmp_path / "first.db") as feedback:
+        for number, decision in enumerate(("accept", "reject", "edit")):
+            answer = feedback.record(prompt=f"p{number}", answer="a")
+            said = feedback.correct(answer, f"b{number}", user="pupil")
+            decide(feedback.ledger, said, decision, "owner", "edited" if decision == "edit" else None)
+        export_file(feedback.ledger, tmp_path / "out.jsonl")
+        rows = build(feedback.ledger)
+    assert import_file(ledger, tmp_path / "out.jsonl") == (3, 0, 0)
+    assert [(one.decision, one.text, one.who) for one in decided(ledger)] == [
+        ("accept", None, "owner"),
+        ("reject", None, "owner"),
+        ("edit", "edited", "owner"),
+    ]
+    assert build(ledger) == rows
+    assert import_file(ledger, tmp_path / "out.jsonl") == (0, 3, 0)
+    assert len(decided(ledger)) == 3
+    assert problems(ledger) == ()
+
+
+def review(**values):
+    signal = {"kind": "correction", "value": -1, "text": "b", "user": "mallory", "reviews": [values]}
+    return {"prompt": "p", "answer": "a", "signals": [signal]}
+
+
+def test_a_file_accepts_nothing_in_its_own_name(ledger, write):
+    path = write(review(decision="accept", who="mallory"))
+    assert import_file(ledger, path) == (1, 0, 0)
+    assert decided(ledger) == ()
+    assert build(ledger).sft == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"decision": "approve", "who": "owner"}, "'approve' is no decision"),
+        ({"decision": "edit", "who": "owner"}, "a text belongs to edit"),
+        ({"decision": "accept", "who": "owner", "text": "x"}, "a text belongs to edit"),
+        ({"decision": "edit", "who": "owner", "text": "\0"}, "NUL"),
+        ({"decision": "accept", "who": 3}, "who"),
+        ({"decision": "accept", "who": "owner", "time": "soon"}, "ISO 8601"),
+        ({"decision": "accept", "who": "owner", "by": "me"}, "by: unknown field"),
+    ],
+)
+def test_a_decision_that_cannot_be_stored_names_its_line(ledger, write, values, said):
+    with pytest.raises(BadRecord, match=rf"line 1: .*{said}"):
+        import_file(ledger, write(review(**values)))
+    assert ledger.counts()["interactions"] == 0

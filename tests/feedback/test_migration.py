@@ -17,10 +17,11 @@ import pytest
 from sqlite_utils import Database
 
 from strop.errors import LedgerError, Locked
-from strop.feedback import Interaction, Ledger, Message, Signal, connection, migrations
-from strop.feedback.ledger import as_interaction
+from strop.feedback import Interaction, Ledger, Message, Signal, connection, migrations, verify
 from strop.feedback.migrations import SCHEMA_VERSION, _migrations, backup_file, backups
+from strop.feedback.reviews import decided
 from strop.feedback.sketch import sketch
+from strop.feedback.stored import as_interaction
 from strop.files import canonical_json
 
 OPEN = "import sys; from strop.feedback import Ledger; Ledger.open(sys.argv[1]).close()"
@@ -62,7 +63,7 @@ def content(path: Path) -> str:
 def problems(path: Path, count: int, before: str) -> list[str]:
     """What is not as it must be after the migration of `schema_one(path, count)`."""
     with Ledger.open(path) as ledger:
-        found = list(ledger.verify())
+        found = list(verify.problems(ledger))
         rows = ledger.query("SELECT * FROM interactions JOIN sketches USING (seq)")
         for row in rows:
             text = as_interaction(row).asked
@@ -108,6 +109,25 @@ def test_an_old_ledger_is_brought_up_to_date_and_a_private_copy_stays(tmp_path: 
     with Ledger.open(path) as ledger:
         assert ledger.add_interaction(asked(99))
     assert backup_file(path, 1).stat() == made, "it is copied before a migration, not at every opening"
+
+
+def test_decisions_of_the_second_schema_get_their_hash(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    schema_one(path, 2)
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        (said,) = old.execute("SELECT id FROM signals ORDER BY seq").fetchone()
+        old.execute("BEGIN")
+        _migrations().apply(Database(old), stop_before="0003_placeholders_review_ids")
+        for decision, text in (("accept", None), ("edit", "Ω"), ("accept", None)):
+            row = (said, decision, text, "owner", f"2026-01-0{len(decision)}T00:00:00.000000+00:00")
+            old.execute("INSERT INTO reviews (signal_id, decision, text, who, time) VALUES (?, ?, ?, ?, ?)", row)
+        old.execute("COMMIT")
+    with Ledger.open(path) as ledger:
+        assert verify.problems(ledger) == ()
+        assert [(one.decision, one.text) for one in decided(ledger)] == [("accept", None), ("edit", "Ω")]
+        with pytest.raises(LedgerError, match="append-only"):
+            ledger.execute("UPDATE reviews SET who = 'mallory'")
+    assert backups(path) == [backup_file(path, 2)]
 
 
 def test_many_processes_at_once_migrate_it_once(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from strop.feedback.records import KINDS, TRUSTS
 from strop.feedback.reviews import decide, waiting
 from strop.feedback.signals import standing
 from strop.feedback.trusted import reacted
+from strop.feedback.verify import problems
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -245,20 +246,25 @@ def test_every_hash_is_derived_anew(feedback, tmp_path):
     file = tmp_path / "law.jsonl"
     file.write_text('{"prompt": "p", "completion": "c"}\n', encoding="utf-8")
     added = standing_data.add(feedback.ledger, file, "law")
-    assert overview.problems(feedback.ledger) == ()
+    guest = feedback.rate(answer, "down", user="guest")
+    decide(feedback.ledger, guest, "reject", "owner")
+    decision = feedback.ledger.query("SELECT id FROM reviews")[0]["id"]
+    assert problems(feedback.ledger) == ()
     feedback.close()
     database = sqlite3.connect(tmp_path / "ledger.db")
     with database:
         database.execute("DROP TRIGGER interactions_append_only")
         database.execute("DROP TRIGGER signals_append_only")
         database.execute("UPDATE interactions SET answer = 'b'")
-        database.execute("UPDATE signals SET value = -1")
+        database.execute("UPDATE signals SET value = -1 WHERE user = 'owner'")
+        database.execute("DROP TRIGGER reviews_append_only")
+        database.execute("UPDATE reviews SET decision = 'accept'")
         database.execute("UPDATE standing_rows SET row = replace(row, 'c', 'd')")
     database.close()
     with Ledger.open(tmp_path / "ledger.db") as ledger:
-        found = overview.problems(ledger)
-    assert len(found) == 3
-    for name, sentence in zip((answer, reaction, added.id), found, strict=True):
+        found = problems(ledger)
+    assert len(found) == 4
+    for name, sentence in zip((answer, reaction, decision, added.id), found, strict=True):
         assert name in sentence
 
 
@@ -267,7 +273,7 @@ def test_a_standing_row_that_is_no_json_is_named_too(feedback, tmp_path):
     file.write_text('{"prompt": "p", "completion": "c"}\n', encoding="utf-8")
     added = standing_data.add(feedback.ledger, file, "law")
     feedback.ledger.execute("UPDATE standing_rows SET row = '{'")
-    assert [added.id in sentence for sentence in overview.problems(feedback.ledger)] == [True]
+    assert [added.id in sentence for sentence in problems(feedback.ledger)] == [True]
 
 
 def test_every_kind_has_a_figure(feedback):

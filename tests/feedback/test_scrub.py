@@ -347,3 +347,18 @@ def test_ordinary_texts_need_neither_phonenumbers_nor_stdnum():
 def test_an_own_pattern_that_would_take_for_ever_is_refused(regex):
     with pytest.raises(UsageError, match="takes for ever"):
         Scrubber({"OWN": regex})
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("password: Tr0ub4dor&3xyz", "password: <PASSWORD_1>"),
+        ("password: Tr0ub4dor,3;x)y]z, please", "password: <PASSWORD_1>, please"),
+        ("(password=Tr0ub4dor&3xyz)", "(password=<PASSWORD_1>)"),
+        ("?password=Tr0ub4dor3&user=ann", "?password=<PASSWORD_1>&user=ann"),
+        ("{password: Tr0ub4dor3,user: ann}", "{password: <PASSWORD_1>,user: ann}"),
+        ("login(password=Tr0ub4dor3, user=x)", "login(password=<PASSWORD_1>, user=x)"),
+    ],
+)
+def test_a_sign_inside_a_password_does_not_end_it(text: str, left: str) -> None:
+    assert Scrubber().scrub([text]).texts == (left,)

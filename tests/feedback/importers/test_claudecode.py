@@ -7,6 +7,8 @@ from strop.errors import UsageError
 from strop.feedback import Ledger, jsonlines
 from strop.feedback.importers import base, claudecode
 from strop.feedback.importers.claudecode import ClaudeCode
+from strop.feedback.jsonl import exported
+from strop.feedback.verify import problems
 
 CLAUDE = Path(__file__).parent / "claudecode"
 (TRANSCRIPT,) = CLAUDE.rglob("*.jsonl")
@@ -76,16 +78,16 @@ def test_tools_of_earlier_turns_stay_visible_and_what_they_gave_does_not(ledger)
     base.run(ClaudeCode(), ledger, CLAUDE)
     second = turns(CLAUDE)[1].interaction
     assert ("tool", "Read") in [(one.role, one.content) for one in second.messages]
-    assert all("def test_checkout" not in line for line in map(json.dumps, ledger.export()))
+    assert all("def test_checkout" not in line for line in map(json.dumps, exported(ledger)))
 
 
 def test_a_second_run_stores_nothing_and_reads_nothing(ledger):
     done = base.run(ClaudeCode(), ledger, CLAUDE)
     assert (done.added, done.known) == (3, 0)
-    before = list(ledger.export())
+    before = list(exported(ledger))
     assert base.run(ClaudeCode(), ledger, CLAUDE) == base.Imported()
     assert list(ClaudeCode().read(CLAUDE, ledger.cursors("claudecode"))) == []
-    assert list(ledger.export()) == before
+    assert list(exported(ledger)) == before
 
 
 def test_a_file_read_at_every_length_gives_what_it_gives_at_once(tmp_path, ledger):
@@ -99,7 +101,7 @@ def test_a_file_read_at_every_length_gives_what_it_gives_at_once(tmp_path, ledge
             counted[reason] += count
     with Ledger.open(tmp_path / "once.db") as once:
         base.run(ClaudeCode(), once, TRANSCRIPT)
-        assert list(ledger.export()) == list(once.export())
+        assert list(exported(ledger)) == list(exported(once))
     assert counted == skipped(TRANSCRIPT)
 
 
@@ -237,7 +239,7 @@ def test_bad_lines_cost_only_themselves_and_are_counted_once(ledger, write, monk
     assert sum(count for reason, count in done.skipped.items() if reason.startswith("refused: ")) == 2
     again = base.run(ClaudeCode(), ledger, write(*records, ("user", "u2", "a1", "next")))
     assert again.skipped == {}
-    assert ledger.verify() == ()
+    assert problems(ledger) == ()
 
 
 def test_a_long_session_keeps_only_the_latest_turns_before_a_question(write):

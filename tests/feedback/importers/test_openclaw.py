@@ -13,6 +13,7 @@ from strop.feedback.importers.openclaw_fields import Key
 from strop.feedback.importers.openclaw_records import LIMIT_CONTEXT_BYTES
 from strop.feedback.importers.openclaw_texts import Mark, emoji_value, heard, reactions_in
 from strop.feedback.importers.openclaw_tree import active
+from strop.feedback.jsonl import exported
 
 OPENCLAW = Path(__file__).parent / "openclaw"
 STATE = OPENCLAW / "state"
@@ -219,7 +220,7 @@ def test_a_question_with_a_picture_is_left_out_and_no_picture_is_kept(tmp_path, 
     assert asked(path) == ["What does it do?", "A strop?"]
     assert skipped(path) == {"a picture or document is attached, which is not kept": 2}
     base.run(OpenClaw(), ledger, path)
-    assert "iVBORw0" not in json.dumps(list(ledger.export()))
+    assert "iVBORw0" not in json.dumps(list(exported(ledger)))
 
 
 @pytest.mark.parametrize(
@@ -533,9 +534,9 @@ def test_a_session_that_new_closed_is_read_and_its_group_known_by_its_texts(tmp_
 def test_running_twice_stores_nothing_new(ledger, path):
     first = base.run(OpenClaw(), ledger, path)
     assert first.added > 0
-    before = list(ledger.export())
+    before = list(exported(ledger))
     assert base.run(OpenClaw(), ledger, path) == base.Imported()
-    assert list(ledger.export()) == before
+    assert list(exported(ledger)) == before
 
 
 def test_without_its_cursors_a_second_run_finds_all_known(ledger):
