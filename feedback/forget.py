@@ -4,9 +4,9 @@ What goes is chosen in `selected`. An interaction takes along the reactions to i
 and its tests; each leaves a keyed tombstone, by which the ledger refuses it from then on.
 
 Covered: the rows, free pages, the write-ahead log, and the copies that migrations left. Not covered: blocks that the
-disk kept of deleted files (the rollback journal, those copies); exports and backups elsewhere; what importers noted
-about files (a path and how far it was read); the names in reviews and events of those who decided; a text that comes
-back with other words around it, or under another session, and so under another id.
+disk kept of deleted files (the rollback journal, those copies); exports and backups elsewhere; the file's name of
+standing data that stays; the names in reviews and events of those who decided; a text that comes back with other words
+around it, or under another session, and so under another id.
 """
 
 import json

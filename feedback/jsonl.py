@@ -244,9 +244,9 @@ def _signals(given: list[dict[str, Any]], interaction_id: str, owners: frozenset
             _only(values, _SIGNAL_KEYS)
             if "kind" not in values or "value" not in values:
                 raise BadRecord("kind, value: both are needed")
-            given = {key: value for key, value in values.items() if key not in _OF_THE_LINE}
+            fields = {key: value for key, value in values.items() if key not in _OF_THE_LINE}
             trust = _trust(values, values.get("user", "owner"), owners)
-            signal = Signal(interaction_id=interaction_id, time=_time(values), trust=trust, **given)
+            signal = Signal(interaction_id=interaction_id, time=_time(values), trust=trust, **fields)
             as_written = replace(signal, trust=values.get("trust", trust))
             if values.get("id") not in (None, as_written.id):
                 raise BadRecord("id: it does not match the reaction", hint="remove the id of what you changed")

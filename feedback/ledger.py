@@ -6,7 +6,6 @@ Not covered: network file systems, and a copy of the file taken while it is in u
 """
 
 import contextlib
-import hmac
 import os
 import sqlite3
 import threading
@@ -30,7 +29,7 @@ from strop.feedback.scrubbed import (
     value_print,
 )
 from strop.feedback.sketch import sketch, sketches
-from strop.feedback.stored import as_interaction, as_signal, interaction_row, signal_row
+from strop.feedback.stored import as_interaction, as_signal, interaction_row, mark, signal_row
 from strop.files import canonical_json
 
 # A page of a long read: at most this long, and at most this many rows.
@@ -240,7 +239,7 @@ class Ledger:
 
     def tombstone(self, *parts: str) -> bytes:
         """The keyed mark that stands for something forgotten: 32 bytes, of no use without this ledger's key."""
-        return hmac.digest(self._key(), canonical_json(parts).encode(), "sha256")
+        return mark(self._key(), *parts)
 
     def _key(self) -> bytes:
         return bytes(self.query("SELECT value FROM facts WHERE name = 'tombstone_key'")[0]["value"])
@@ -354,15 +353,21 @@ class Ledger:
 
     # What importers keep here
 
-    def cursors(self, source: str) -> dict[str, str]:
-        """Where the importer `source` stopped, by the place that it read."""
+    def cursors(self, source: str) -> Mapping[str, str]:
+        """Where the importer `source` stopped, by the place that it read (to be asked for by name, not gone through).
+
+        The ledger keeps keyed hashes of the places: paths and sessions are names that it has no need to know.
+        """
         rows = self.query("SELECT place, cursor FROM cursors WHERE source = ?", (source,))
-        return {row["place"]: row["cursor"] for row in rows}
+        return _Cursors({row["place"]: row["cursor"] for row in rows}, self._place)
 
     def set_cursor(self, source: str, place: str, cursor: str) -> None:
         """Write down how far `place` was read; call it in the transaction that stores what was read."""
-        row = {"source": source, "place": place, "cursor": cursor, "time": time_text(now())}
+        row = {"source": source, "place": self._place(place), "cursor": cursor, "time": time_text(now())}
         self.execute(_SET_CURSOR, row)
+
+    def _place(self, place: str) -> str:
+        return self.tombstone("place", place).hex()
 
     # What split.py keeps here
 
@@ -401,3 +406,19 @@ def _unknown(interaction_id: str, advice: str = "") -> UnknownInteraction:
 
 def _unchanged(texts: Sequence[str], given: Given | None = None) -> Scrubbed:
     return Scrubbed(tuple(texts), {})
+
+
+class _Cursors(Mapping[str, str]):
+    """Cursors by the hash of their place."""
+
+    def __init__(self, by_hash: Mapping[str, str], hashed: Callable[[str], str]) -> None:
+        self._by_hash, self._hashed = by_hash, hashed
+
+    def __getitem__(self, place: str) -> str:
+        return self._by_hash[self._hashed(place)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_hash)
+
+    def __len__(self) -> int:
+        return len(self._by_hash)

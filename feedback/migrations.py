@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from strop.errors import LedgerError, Locked
 from strop.feedback.sketch import sketch
-from strop.feedback.stored import review_id
+from strop.feedback.stored import mark, review_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
@@ -179,6 +179,9 @@ _THIRD = (
     "CREATE UNIQUE INDEX reviews_by_id ON reviews (id)",
     """CREATE TRIGGER reviews_append_only BEFORE UPDATE ON reviews
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
+    # Paths and sessions are names: what is kept of them is a keyed hash.
+    "UPDATE cursors SET place = place_mark(place)",
+    "UPDATE events SET detail = json_remove(detail, '$.name') WHERE what = 'data add'",
     "PRAGMA user_version = 3",
 )
 
@@ -279,7 +282,9 @@ def _migrations() -> "Migrations":
 
     @steps(name="0003_placeholders_review_ids")
     def third(db: "Database") -> None:
+        (key,) = db.conn.execute("SELECT value FROM facts WHERE name = 'tombstone_key'").fetchone()
         db.conn.create_function("review_id", 5, review_id, deterministic=True)
+        db.conn.create_function("place_mark", 1, lambda place: mark(key, "place", place).hex(), deterministic=True)
         for statement in _THIRD:
             db.conn.execute(statement)
 

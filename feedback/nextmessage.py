@@ -56,10 +56,10 @@ _GAP = re.compile(r"[\s,.!;:~…。、()^-]+|[–—]+")
 _FILLER = re.compile(
     r"(?:hm+|um+|uh+|er+m?|oh+|ah+|aha|wow|ok(?:ay)?|alright|well|so|and|but|yes|yeah|yep|yup|sure|sorry|actually|wait|"
     r"please|hey|hi|hello|lol|haha\w*|got it|i see|understood|right|omg|really|very|totally|absolutely|completely|just|"
-    r"super|quite|pretty|still|ugh+|argh?|unfortunately|however|though|yay|then|"
+    r"(?:thanks|thank you|thx)(?=,? but\b)|super|quite|pretty|still|ugh+|argh?|unfortunately|however|though|yay|then|"
     r"음+|아+|어+|오+|와+|우와|헐|흠+|앗|네|넵|예|응|그래|아하|그렇(?:구나|군요?|네요?)|알겠(?:어요?|습니다)|오케이|ㅇㅇ|"
     r"근데|그런데|하지만|저기요?|잠깐만?|잠시만요?|죄송(?:한데요?|하지만)|미안(?:한데|하지만)?|정말로?|진짜로?|너무|아주|매우|"
-    r"완전|엄청|역시|덕분에|일단|아니|확실히|꽤|참|ja|also|hm|sí|si|bueno|pero|oui|mais|はい|うん|いいえ|いや|嗯|好的?|不)(?!\w)"
+    r"완전|엄청|역시|덕분에|일단|아니(?:야|요|에요|예요)?|아뇨|확실히|꽤|참|ja|also|hm|sí|si|bueno|pero|oui|mais|はい|うん|いいえ|いや|嗯|好的?|不)(?!\w)"
 )
 _BUT = re.compile(
     r"(?<!\w)(?:but|however|though|although|except|하지만|그런데|근데|그렇지만|aber|pero|mais|でも|但是?)(?!\w)"

@@ -67,7 +67,7 @@ def add(ledger: Ledger, path: Path, domain: str, who: str = "owner") -> Standing
         )
         for number, row in enumerate(rows, start=1):
             ledger.execute("INSERT INTO standing_rows VALUES (?, ?, ?)", (found.id, number, canonical_json(row)))
-        ledger.record_event("data add", who, {"set": found.id, "name": found.name, "domain": domain, "rows": len(rows)})
+        ledger.record_event("data add", who, {"set": found.id, "domain": domain, "rows": len(rows)})
     return found
 
 

@@ -1,5 +1,6 @@
 """How records stand in the ledger's tables, and how they come back out of a row."""
 
+import hmac
 import json
 import sqlite3
 from datetime import datetime
@@ -45,3 +46,8 @@ def as_signal(row: sqlite3.Row) -> Signal:
 def review_id(signal_id: str, decision: str, text: str | None, who: str, time: str) -> str:
     """The id of a review: SHA-256 over all that is stored of it, 64 hex digits."""
     return sha256_bytes(canonical_json([signal_id, decision, text, who, time]).encode())
+
+
+def mark(key: bytes, *parts: str) -> bytes:
+    """A keyed hash that stands for a name or for something forgotten: 32 bytes."""
+    return hmac.digest(key, canonical_json(parts).encode(), "sha256")

@@ -46,6 +46,6 @@ def _problems(ledger: Ledger) -> Iterator[str]:
 
 def _matches(row: sqlite3.Row, derived: Callable[[sqlite3.Row], str]) -> bool:
     try:
-        return derived(row) == row["id"]
+        return bool(derived(row) == row["id"])
     except (BadRecord, ValueError, TypeError, KeyError):
         return False

@@ -47,7 +47,7 @@ def _ledger(home: Home) -> Iterator[Entry]:
             yield Entry(review.time, review.who, f"review {review.decision}", review.signal_id, {})
         for row in ledger.query("SELECT what, who, detail, time FROM events ORDER BY seq"):
             detail = json.loads(row["detail"])
-            about = str(detail.get("name") or detail.get("set") or detail.get("by") or "")
+            about = str(detail.get("set") or detail.get("by") or "")
             yield Entry(datetime.fromisoformat(row["time"]), row["who"], row["what"], about, detail)
 
 

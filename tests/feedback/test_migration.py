@@ -121,9 +121,12 @@ def test_decisions_of_the_second_schema_get_their_hash(tmp_path: Path) -> None:
         for decision, text in (("accept", None), ("edit", "Ω"), ("accept", None)):
             row = (said, decision, text, "owner", f"2026-01-0{len(decision)}T00:00:00.000000+00:00")
             old.execute("INSERT INTO reviews (signal_id, decision, text, who, time) VALUES (?, ?, ?, ?, ?)", row)
+        old.execute("INSERT INTO cursors VALUES ('csv', '/home/ann/pupils.csv', 'line 7', '2026')")
         old.execute("COMMIT")
     with Ledger.open(path) as ledger:
         assert verify.problems(ledger) == ()
+        assert ledger.cursors("csv").get("/home/ann/pupils.csv") == "line 7"
+        assert "pupils" not in str([tuple(row) for row in ledger.query("SELECT * FROM cursors")])
         assert [(one.decision, one.text) for one in decided(ledger)] == [("accept", None), ("edit", "Ω")]
         with pytest.raises(LedgerError, match="append-only"):
             ledger.execute("UPDATE reviews SET who = 'mallory'")

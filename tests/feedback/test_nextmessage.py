@@ -788,3 +788,21 @@ def test_a_message_of_a_megabyte_takes_well_under_50_ms(part):
         implied(message[:-1], "An answer.", message)
         took_s.append(time.perf_counter() - begin)
     assert min(took_s) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("message", "kinds"),
+    [
+        ("thanks but that's wrong", {"complaint"}),
+        ("thank you but the second one is wrong", {"complaint"}),
+        ("아니, 숨김 파일 말이야", {"complaint"}),
+        ("아니요, 숨김 파일 말입니다", {"complaint"}),
+        ("아니야 틀렸어", {"complaint"}),
+        ("아니 괜찮아", set()),
+        ("아니요 고마워요", {"praise"}),
+        ("그 말이야 맞지", set()),
+    ],
+)
+def test_a_verdict_behind_manners_or_a_bare_no(message: str, kinds: set[str]) -> None:
+    found = implied("How do I list hidden files?", "Use ls -a to list them.", message)
+    assert {one.kind for one in found} == kinds

@@ -789,3 +789,16 @@ def test_it_starts_without_anything_heavy(args: list[str], home: Home, strop: St
     env = {**os.environ, "STROP_HOME": str(home.path)}
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
     assert asked.stdout.splitlines()[-1] == "0 set()", asked.stderr
+
+
+def test_an_event_that_was_stored_before_says_that_nothing_changed(strop: Strop) -> None:
+    new = ("feedback", "add", "--prompt", "What is LoRA?", "--answer", "Well.", "--source-key", "7")
+    assert strop(*new, "--rating", "up").out.startswith("stored ")
+    again = strop(*new, "--rating", "down")
+    assert (again.code, again.out[:31]) == (0, "stored before, nothing changed:")
+    assert "'7' keeps what it said first" in again.err
+    assert strop(*new, "--rating", "down", "--json").json["new"] is False
+    (found,) = strop("feedback", "show", "--json", strop(*new, "--rating", "up", "--json").json["interaction"]).json[
+        "signals"
+    ]
+    assert found["value"] == 1
