@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from strop.errors import BadRecord, Forgotten
+from strop.feedback.bulk import without_collector
 from strop.feedback.collector import as_messages, part_key
 from strop.feedback.jsonlines import lines, parse
 from strop.feedback.ledger import Ledger
@@ -68,7 +69,7 @@ def import_file(
     field, UsageError where the file cannot be read.
     """
     outcomes: Counter[str] = Counter()
-    with ledger.transaction():
+    with without_collector(), ledger.transaction():
         for batch in _batches(_parsed(Path(path), source, frozenset(owners))):
             outcomes.update(_store(ledger, batch))
     return Imported(outcomes["new"], outcomes["known"], outcomes["forgotten"])

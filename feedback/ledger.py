@@ -62,7 +62,7 @@ _NEW_IN = {
 _ADD = {"interactions": _ADD_INTERACTION, "signals": _ADD_SIGNAL}
 _KNOWN = "SELECT 1 FROM interactions WHERE id = ?"
 _ADD_PLACE = """INSERT INTO places (interaction_id, cluster, side, reason, time)
-    VALUES (:interaction_id, :cluster, :side, :reason, :time)"""
+    VALUES (?, ?, ?, ?, ?)"""
 _PLACES = """SELECT interaction_id, cluster, side FROM places
     WHERE seq IN (SELECT max(seq) FROM places GROUP BY interaction_id)"""
 _SET_CURSOR = """INSERT INTO cursors (source, place, cursor, time) VALUES (:source, :place, :cursor, :time)
@@ -375,10 +375,11 @@ class Ledger:
         """The written choice that counts: interaction id -> (cluster, side)."""
         return {row["interaction_id"]: (row["cluster"], row["side"]) for row in self.query(_PLACES)}
 
-    def add_place(self, interaction_id: str, cluster: str, side: str, reason: str) -> None:
-        """Write down the side of an interaction, or a change of it; earlier choices stay readable."""
-        row = {"interaction_id": interaction_id, "cluster": cluster, "side": side}
-        self.execute(_ADD_PLACE, {**row, "reason": reason, "time": time_text(now())})
+    def add_places(self, places: Iterable[tuple[str, str, str, str]]) -> None:
+        """Write down sides, or changes of them: (interaction id, cluster, side, reason). Earlier choices stay."""
+        time = time_text(now())
+        with self.transaction(), self._use() as connection:
+            connection.executemany(_ADD_PLACE, ((*place, time) for place in places))
 
     # The connection
 

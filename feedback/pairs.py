@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from strop.feedback import balance, standing_data, triggers
+from strop.feedback.bulk import without_collector
 from strop.feedback.judged import Complaint, Judged, has_template_tokens, hear
 from strop.feedback.ledger import Ledger
 from strop.feedback.near import near_pairs
@@ -48,6 +49,11 @@ def build(ledger: Ledger, settings: FeedbackSettings = _DEFAULT, *, limit_tokens
     Rows whose prompt and completion are together longer than `settings.limit_chars` are left out; `limit_tokens` is
     the same at four characters a token. Calling twice gives the same rows in the same order.
     """
+    with without_collector():
+        return _build(ledger, settings, limit_tokens)
+
+
+def _build(ledger: Ledger, settings: FeedbackSettings, limit_tokens: int | None) -> Rows:
     excluded: Counter[str] = Counter()
     places = assign(ledger, gate_prompts=settings.gate_prompts, gate_one_in=settings.gate_one_in)
     heard = hear(ledger, places, excluded, cap_source_day=settings.cap_source_day)

@@ -60,8 +60,10 @@ def assign(ledger: Ledger, *, gate_prompts: int = GATE_PROMPTS, gate_one_in: int
         with ledger.transaction():
             # Prompts are compared outside the transaction; another process may have chosen meanwhile.
             if _written(ledger)[0] == mark:
-                for interaction_id, (place, reason) in sorted(chosen.items()):
-                    ledger.add_place(interaction_id, place.cluster, place.side, reason)
+                ledger.add_places(
+                    (interaction_id, place.cluster, place.side, reason)
+                    for interaction_id, (place, reason) in sorted(chosen.items())
+                )
                 return placed | {interaction_id: place for interaction_id, (place, _) in chosen.items()}
 
 

@@ -3,11 +3,18 @@
 import hmac
 import json
 import sqlite3
+from collections.abc import Iterable
+from dataclasses import fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from strop.feedback.records import Interaction, Message, Signal
 from strop.files import canonical_json, sha256_bytes
+
+_Record = TypeVar("_Record", Interaction, Message, Signal)
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind)) for kind in (Interaction, Message, Signal)
+}
 
 
 def interaction_row(interaction: Interaction) -> dict[str, Any]:
@@ -26,21 +33,27 @@ def signal_row(signal: Signal) -> dict[str, Any]:
 
 def as_interaction(row: sqlite3.Row) -> Interaction:
     """The interaction of a row of its table."""
-    values = {
-        name: row[name] for name in ("answer", "model", "version", "domain", "channel", "user", "session", "turn")
-    }
-    return Interaction(
-        messages=tuple(Message(**message) for message in json.loads(row["messages"])),
-        tool_calls=json.loads(row["tool_calls"]),
-        time=datetime.fromisoformat(row["time"]),
-        **values,
-    )
+    messages = tuple(_made(Message, (one["role"], one["content"])) for one in json.loads(row["messages"]))
+    calls = row["tool_calls"]
+    rest = ("model", "version", "domain", "channel", "user", "session", "turn")
+    values = (messages, row["answer"], *(row[name] for name in rest), () if calls == "[]" else tuple(json.loads(calls)))
+    return _made(Interaction, (*values, datetime.fromisoformat(row["time"]), ""))
 
 
-def as_signal(row: sqlite3.Row) -> Signal:
-    """The signal of a row of its table."""
-    values = {name: row[name] for name in ("interaction_id", "kind", "value", "text", "user", "source", "trust")}
-    return Signal(source_key=row["source_key"] or "", time=datetime.fromisoformat(row["time"]), **values)
+def as_signal(row: sqlite3.Row, text: str | None = None) -> Signal:
+    """The signal of a row of its table; `text` takes the place of its own."""
+    said = row["text"] if text is None else text
+    who = (row["user"], row["source"], row["source_key"] or "", row["trust"])
+    values = (row["interaction_id"], row["kind"], row["value"], said, *who, datetime.fromisoformat(row["time"]), "")
+    return _made(Signal, values)
+
+
+def _made(kind: type[_Record], values: Iterable[Any]) -> _Record:
+    """A record without its checks, which it passed before it was stored; `problems` finds rows that were changed."""
+    record = object.__new__(kind)
+    for field, value in zip(_FIELDS[kind], values, strict=True):
+        object.__setattr__(record, field, value)
+    return record
 
 
 def review_id(signal_id: str, decision: str, text: str | None, who: str, time: str) -> str:

@@ -12,18 +12,23 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import eq
 from typing import Protocol
 
 from strop.feedback.judged import Judged
 from strop.feedback.ledger import Ledger
 from strop.feedback.similar import SIMILAR, normalised, shingles, similarity
-from strop.feedback.sketch import BANDS, ROWS, Sketch, sketches
+from strop.feedback.sketch import BANDS, MINIMA, ROWS, Sketch, sketches
 
 FEWEST_ROWS = 3
 _MOST_WORDS = 6
 # Of all rows whose prompt holds the sequence, so many call the completion: an ordinary word calls many.
 _CALLS = 0.8
 _BAND_BYTES = 2 * ROWS
+# Of a text's near ones so many are compared with it, and of a band's texts so many are remembered.
+_MOST_COMPARED, _MOST_IN_BUCKET = 16, 4
+_AGREEING = int(MINIMA * (SIMILAR - 5 * (SIMILAR * (1 - SIMILAR) / MINIMA) ** 0.5))
 _NUMBERS = re.compile(r"\d+")
 _WORDS = re.compile(r"\w+|[^\w\s]{3,}")
 
@@ -110,30 +115,55 @@ def _by_completion(pairs: Sequence[Paired]) -> list[list[Paired]]:
 
 
 def _leaders(texts: Sequence[str]) -> dict[str, str]:
-    """For each text the first one that it is near-identical to, itself where there is none."""
-    leaders: dict[str, str] = {}
-    buckets: dict[tuple[str, int, bytes], list[str]] = {}
-    for text, sketched in zip(texts, sketches(texts), strict=True):
-        keys = list(_keys(sketched))
-        near = {leaders[other] for key in keys for other in buckets.get(key, ())}
-        leaders[text] = next((one for one in sorted(near) if _identical(one, text)), text)
-        if leaders[text] == text:  # only leaders are compared with: a group is what its leader is near to
-            for key in keys:
-                buckets.setdefault(key, []).append(text)
-    return leaders
+    """For each text the first one that it is near-identical to, itself where there is none.
+
+    Linear in the texts: each is compared with at most `_MOST_COMPARED` others, those it shares most bands with.
+    """
+    sketched = sketches(texts)
+    leaders: list[int] = []
+    near = _near(texts, sketched)
+    shingles_of = lru_cache(maxsize=4096)(lambda index: shingles(texts[index]))
+    for index in range(len(texts)):
+        found = index
+        others = dict.fromkeys(leaders[other] for other, _ in near.get(index, Counter()).most_common())
+        for other in sorted(list(others)[:_MOST_COMPARED]):
+            if _may_be_similar(sketched[index], sketched[other]) and (
+                similarity(shingles_of(index), shingles_of(other)) >= SIMILAR
+            ):
+                found = other
+                break
+        leaders.append(found)
+    return {text: texts[leader] for text, leader in zip(texts, leaders, strict=True)}
 
 
-def _identical(one: str, other: str) -> bool:
-    """Near-identical, and with the same numbers: "It is 12." and "It is 13." are two answers."""
-    same = _NUMBERS.findall(one) == _NUMBERS.findall(other)
-    return same and similarity(shingles(one), shingles(other)) >= SIMILAR
+def _near(texts: Sequence[str], sketched: Sequence[Sketch]) -> dict[int, Counter[int]]:
+    """For each text earlier ones that share bands with it, and how many. One band at a time, for the memory's sake.
+
+    Texts with other numbers are never near: "It is 12." and "It is 13." are two answers.
+    """
+    near: dict[int, Counter[int]] = {}
+    numbers = [hash(tuple(_NUMBERS.findall(text))) for text in texts]
+    for kind in ("chars", "words"):
+        for start in range(0, BANDS * _BAND_BYTES, _BAND_BYTES):
+            first: dict[tuple[int, bytes], list[int]] = {}
+            for index, sketch in enumerate(sketched):
+                minima = getattr(sketch, kind)
+                if minima is None:
+                    continue
+                earlier = first.setdefault((numbers[index], minima[start : start + _BAND_BYTES]), [])
+                if earlier:
+                    near.setdefault(index, Counter()).update(earlier)
+                if len(earlier) < _MOST_IN_BUCKET:
+                    earlier.append(index)
+    return near
 
 
-def _keys(sketched: Sketch) -> Iterator[tuple[str, int, bytes]]:
-    """What two texts share a part of where they are near-identical."""
-    for kind, minima in (("chars", sketched.chars), ("words", sketched.words)):
-        for band in range(BANDS if minima is not None else 0):
-            yield kind, band, (minima or b"")[band * _BAND_BYTES : (band + 1) * _BAND_BYTES]
+def _may_be_similar(one: Sketch, other: Sketch) -> bool:
+    """Whether so many minima agree that the texts may be: five standard deviations below what similar ones have."""
+    return any(
+        a is not None and b is not None and sum(map(eq, memoryview(a).cast("H"), memoryview(b).cast("H"))) >= _AGREEING
+        for a, b in ((one.chars, other.chars), (one.words, other.words))
+    )
 
 
 def _grams(pair: Paired) -> set[tuple[str, ...]]:

@@ -7,7 +7,7 @@ it count for nothing, the owner's own included.
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from strop.feedback.ledger import Ledger
 from strop.feedback.records import Interaction, Signal
@@ -66,6 +66,5 @@ def _reacted(interaction_id: str, interaction: Interaction, rows: list[sqlite3.R
 
 
 def _counted(row: sqlite3.Row) -> Counted:
-    signal = as_signal(row)
-    text = signal.text if row["edited"] is None else row["edited"]
-    return Counted(row["id"], replace(signal, text=text), signal.trust != "owner")
+    signal = as_signal(row, row["edited"])
+    return Counted(row["id"], signal, signal.trust != "owner")

@@ -7,6 +7,9 @@ StropError
 ├── NotEnoughData        11   too few ratings, or of one kind only
 ├── Missing              30   a package, a model or a program is not there; the hint says how to get it
 ├── Locked               40   another run holds the lock
+├── JobError              1   a command in the background that could not be started or read
+│   ├── UnknownJob        2   an id that no job in this home has
+│   └── StillRunning    124   a job that has not ended in the time that was given to it (as of `timeout`)
 ├── FeedbackError         1
 │   ├── BadRecord         2   a row that cannot be stored or read; names its line
 │   ├── UnknownInteraction 2  a reaction to an answer that the ledger does not hold
@@ -65,6 +68,18 @@ class Missing(StropError):
 
 class Locked(StropError):
     code, exit_code = "locked", 40
+
+
+class JobError(StropError):
+    code = "job"
+
+
+class UnknownJob(JobError):
+    code, exit_code = "unknown_job", 2
+
+
+class StillRunning(JobError):
+    code, exit_code = "still_running", 124
 
 
 class FeedbackError(StropError):

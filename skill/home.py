@@ -30,7 +30,7 @@ class Home:
     def ensure(self) -> Self:
         """Make the home and its folders (mode 0700 where the system knows modes); return the home itself."""
         private_dir(self.path)
-        for folder in (self.models, self.datasets, self.adapters, self.builds, self.reports, self.locks):
+        for folder in (self.models, self.datasets, self.adapters, self.builds, self.reports, self.jobs, self.locks):
             private_dir(folder)
         return self
 
@@ -78,6 +78,11 @@ class Home:
     @property
     def reports(self) -> Path:
         return self.path / "reports"
+
+    @property
+    def jobs(self) -> Path:
+        """Commands that run, or ran, in the background: a folder each."""
+        return self.path / "jobs"
 
     @property
     def locks(self) -> Path:

@@ -1,6 +1,6 @@
 """What `forget` removes of everything that was made of forgotten feedback: step by step, each safe to repeat.
 
-    (rows out) ─▶ the ledger's free pages ─▶ a rebuild is due ─▶ datasets, reports, measurements, logs, steps ─▶
+    (rows out) ─▶ the ledger's free pages ─▶ a rebuild is due ─▶ datasets, reports, measurements, logs, jobs, steps ─▶
     adapters ─▶ another version live ─▶ Ollama tags, versions `forgotten`, builds
 
 What is to be done is written down first, in forgetting.json: ids and names of folders, no texts. It goes last, so that
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from strop import jobs
 from strop.config import Config
 from strop.deploy.release import repair, rollback
 from strop.deploy.versions import Version, Versions
@@ -188,12 +189,15 @@ def _queue_rebuild(job: Job) -> None:
 
 
 def _remove_texts(job: Job) -> None:
-    """Reports, measurements, logs, steps and datasets, and what a killed night left half-made."""
+    """Reports, measurements, logs, jobs, steps and datasets, and what a killed night left half-made."""
     home = job.home
     for log in [*home.path.glob("*.log"), home.path / "logs"]:
         if log.exists():
             job.logs.append(log.name)
             job.remove(log)
+    for folder in jobs.take_out_texts(home):
+        job.logs.append(f"jobs/{folder.name}")
+        job.remove(folder)
     if job.made:
         job.measurements = len(list((home.reports / MEASURED).glob("*.json")))
         job.remove(home.reports / MEASURED)

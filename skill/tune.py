@@ -1,24 +1,22 @@
 """`strop tune`: one file, one new model. It stands beside the loop: no ledger, no gate, no live version is touched."""
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from strop.config import Config
 from strop.deploy.base import base_gguf
-from strop.deploy.build import Build, build
-from strop.deploy.targets.ollama import OllamaTarget
-from strop.errors import UsageError
-from strop.files import canonical_json, private_dir, sha256_bytes, sha256_file, sync_dir
+from strop.deploy.build import build
+from strop.destination import deliver, destination
+from strop.files import canonical_json, sha256_bytes, sha256_file
 from strop.home import Home
 from strop.setup import OnProgress, certified
 from strop.trainer import rowfile
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.plan import Plan
-from strop.trainer.run import Trained, made_plan, need_training_packages, run_child
+from strop.trainer.run import Method, Trained, made_plan, need_training_packages, run_child
 from strop.trainer.work import Job
 
 HELD_SHARE = 0.1
@@ -61,16 +59,6 @@ class TuneReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Destination:
-    """Where the model goes: a new file, or a new name in Ollama. Checked before anything is trained."""
-
-    text: str
-    file: Path | None = None
-    ollama: OllamaTarget | None = None
-    name: str = ""
-
-
 def tune(
     home: Home,
     config: Config,
@@ -78,7 +66,7 @@ def tune(
     *,
     model: str,
     to: str,
-    method: Literal["auto", "sft", "dpo"],
+    method: Method,
     overrides: Mapping[str, Any],
     on_progress: OnProgress,
 ) -> TuneReport:
@@ -89,7 +77,7 @@ def tune(
     """
     need_training_packages()
     rows = rowfile.read(file)
-    where = _destination(to, config)
+    where = destination(to, config)
     made = _plan(rows, method, overrides, config)
     base = resolve(model, home.ensure().models, lambda note: on_progress("base", None, note))
     base_f16 = base_gguf(base, home.builds)
@@ -101,16 +89,19 @@ def tune(
         certificate = certified(home, built, base_f16, base, trained.folder)
         certificate.demand()
         size = built.gguf.stat().st_size
-        _deliver(where, built, on_progress)
+        deliver(where, built, on_progress)
     return TuneReport(where.text, built.sha256, size, trained, certificate.as_dict())
 
 
-def _plan(
-    rows: rowfile.RowFile, method: Literal["auto", "sft", "dpo"], overrides: Mapping[str, Any], config: Config
-) -> Plan:
-    count = len(rows.rows)
-    counts = {"sft": count, "dpo": count if rows.kind == "preference" else 0}
-    return made_plan(counts, method, {"seed": config.seed, **overrides}, config.trainer)
+def check(config: Config, file: Path, to: str) -> None:
+    """Find at once what would stop a `tune` before it trains: raises what `tune` raises for packages, file and `to`."""
+    need_training_packages()
+    rowfile.read(file)
+    destination(to, config)
+
+
+def _plan(rows: rowfile.RowFile, method: Method, overrides: Mapping[str, Any], config: Config) -> Plan:
+    return made_plan(rowfile.counts(rows), method, {"seed": config.seed, **overrides}, config.trainer)
 
 
 def _train(home: Home, base: BaseModel, file: Path, made: Plan, on_progress: OnProgress) -> Trained:
@@ -127,46 +118,3 @@ def _train(home: Home, base: BaseModel, file: Path, made: Plan, on_progress: OnP
         held_share=HELD_SHARE,
     )
     return Trained(folder, run_child(job, on_progress, home.path / "train.log"), made.choices)
-
-
-def _destination(to: str, config: Config) -> _Destination:
-    kind, colon, name = to.partition(":")
-    if colon and kind == "ollama":
-        target = OllamaTarget(config.ollama)
-        target.check_new(name)
-        return _Destination(f"ollama:{name}", ollama=target, name=name)
-    path = Path(to).expanduser().absolute()
-    if path.suffix != ".gguf":
-        raise UsageError(
-            f"--to {to} is neither ollama:NAME nor a .gguf file", hint="--to ollama:mine or --to mine.gguf"
-        )
-    if path.exists():
-        raise UsageError(f"{path} exists already", hint="name a new file with --to")
-    return _Destination(str(path), file=path)
-
-
-def _deliver(where: _Destination, built: Build, on_progress: OnProgress) -> None:
-    on_progress("deliver", None, where.text)
-    if where.ollama is not None:
-        where.ollama.create_named(where.name, built.gguf, sha256=built.sha256)
-    elif where.file is not None:
-        _copy(built.gguf, where.file)
-    on_progress("deliver", 1.0, where.text)
-
-
-def _copy(source: Path, final: Path) -> None:
-    """Copy to a name that must not exist, whole or not at all. Raises UsageError where it has come to exist."""
-    import shutil
-
-    private_dir(final.parent)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(source, temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        if final.exists():
-            raise UsageError(f"{final} exists already", hint="name a new file with --to")
-        os.replace(temporary, final)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_dir(final.parent)

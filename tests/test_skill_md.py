@@ -14,7 +14,7 @@ from strop import errors
 
 ROOT = Path(__file__).resolve().parent.parent
 SKILL = ROOT / "SKILL.md"
-EXIT_CODES = {0, 1, 2, 10, 11, 20, 21, 30, 40, 130}
+EXIT_CODES = {0, 1, 2, 10, 11, 20, 21, 30, 40, 124, 130}
 
 
 @pytest.fixture(scope="module")

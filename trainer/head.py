@@ -8,6 +8,8 @@ projection (trl 1.16, `add_fused_lm_head`). Half of a step is saved by leaving t
 import types
 from typing import Any
 
+from strop.trainer.shared import can_share, scored_hidden
+
 # Above this many logits (positions x vocabulary) TRL's tiled head is used, which never holds them all at once.
 MAX_LOGITS = 150_000_000
 # Settings of families whose logits or loss are more than a projection: TRL's own head knows them.
@@ -21,18 +23,19 @@ _MORE_THAN_A_PROJECTION = (
 )
 
 
-def score_completions_only(model: Any) -> None:
+def score_completions_only(model: Any, *, pairs: bool = False) -> None:
     """Patch a causal LM that TRL has already given its fused head, in place; a no-op in effect on other calls.
 
+    `pairs`: batches are `[chosen; rejected]` of the same prompts, which are then read once (`shared`).
     A model that soft-caps or scales its logits, or balances experts in its loss, is left as it is.
     """
     from trl.trainer.utils import FusedCausalLMOutput
 
-    config = model.config.get_text_config()
-    if any(getattr(config, name, None) for name in _MORE_THAN_A_PROJECTION):
+    if not is_a_projection(model):
         return
 
     tiled_forward = model.forward
+    pairs = pairs and can_share(model)
 
     def forward(
         self: Any,
@@ -48,14 +51,22 @@ def score_completions_only(model: Any) -> None:
         if not fused_lm_head or not 0 < positions * head.weight.shape[0] <= MAX_LOGITS:
             return tiled_forward(*args, fused_lm_head=fused_lm_head, labels=labels, **passed_on, **kw)
         kw["use_cache"] = False
-        hidden = self.base_model(*args, **kw).last_hidden_state[:, :-1]
         mask = labels[:, 1:] != -100
-        fields = _fields(head(hidden[mask]).float(), labels[:, 1:][mask])
+        hidden = scored_hidden(self, kw["input_ids"], kw["attention_mask"], labels) if pairs and not args else None
+        if hidden is None:
+            hidden = self.base_model(*args, **kw).last_hidden_state[:, :-1][mask]
+        fields = _fields(head(hidden).float(), labels[:, 1:][mask])
         spread = {name: value.new_zeros(mask.shape).masked_scatter(mask, value) for name, value in fields.items()}
         loss = -spread["log_probs"].sum() / (positions if num_items_in_batch is None else num_items_in_batch)
         return FusedCausalLMOutput(loss=loss, label_mask=mask, **spread)
 
     model.forward = types.MethodType(forward, model)
+
+
+def is_a_projection(model: Any) -> bool:
+    """Whether the model's logits are its head times the last hidden state and nothing more."""
+    config = model.config.get_text_config()
+    return not any(getattr(config, name, None) for name in _MORE_THAN_A_PROJECTION)
 
 
 def _fields(logits: Any, labels: Any) -> dict[str, Any]:

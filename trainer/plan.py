@@ -39,15 +39,35 @@ def make(counts: Mapping[str, int], settings: TrainerSettings, *, seed: int) -> 
     return Plan(recipe, (Choice("method", "+".join(methods), why), Choice("precision", precision, reason)))
 
 
-def choose_methods(counts: Mapping[str, int], asked: Literal["auto", "sft", "dpo"]) -> tuple[tuple[Stage, ...], str]:
-    """The stages in order, with the reason."""
-    sft, dpo = counts.get("sft", 0), counts.get("dpo", 0)
+def choose_methods(
+    counts: Mapping[str, int], asked: Literal["auto", "sft", "dpo", "kto", "hindsight"]
+) -> tuple[tuple[Stage, ...], str]:
+    """The stages in order, with the reason.
+
+    Answers that somebody wrote or liked are copied first and then set against what was refused. Thumbs alone come in
+    where nothing was corrected, the users' next messages where there is nothing else.
+    """
+    sft, dpo, kto, hindsight = (counts.get(name, 0) for name in ("sft", "dpo", "kto", "hindsight"))
+    if asked == "kto":
+        return ("kto",), f"{kto} thumbs, as asked"
+    if asked == "hindsight":
+        return ("hindsight",), f"{hindsight} answers with what was said afterwards, as asked"
+    if asked == "auto" and dpo < MIN_PAIRS and kto >= MIN_PAIRS and _only_thumbs(counts):
+        return ("kto",), f"{kto} thumbs that go both ways, and nothing was corrected"
+    if asked == "auto" and not sft and not dpo and hindsight:
+        return ("hindsight",), f"{hindsight} answers with what was said afterwards, and no rating or correction"
     if asked == "sft" or (asked == "auto" and dpo < MIN_PAIRS and sft):
         few = f"; {dpo} pairs are fewer than the {MIN_PAIRS} that a preference pass needs" if asked == "auto" else ""
         return ("sft",), f"{sft} answers to learn{few}"
     if asked == "dpo" or not sft:
         return ("dpo",), f"{dpo} pairs and no answers to learn by themselves" if not sft else f"{dpo} pairs, as asked"
     return ("sft", "dpo"), f"{sft} answers to learn, then {dpo} pairs against what was rejected"
+
+
+def _only_thumbs(counts: Mapping[str, int]) -> bool:
+    """Whether all that can be learned from are thumbs, up and down."""
+    both = min(counts.get("thumbs_up", 0), counts.get("thumbs_down", 0))
+    return both > 0 and not counts.get("corrections", 0)
 
 
 def choose_precision(asked: Literal["auto", "bf16", "fp32"]) -> tuple[Precision, str]:
@@ -57,7 +77,7 @@ def choose_precision(asked: Literal["auto", "bf16", "fp32"]) -> tuple[Precision,
     import torch
 
     if torch.cuda.is_available():
-        if torch.cuda.is_bf16_supported():
+        if torch.cuda.is_bf16_supported(including_emulation=False):  # before Ampere (8.0) it is emulated, and slow
             return "bf16", f"{torch.cuda.get_device_name()} computes in bfloat16"
         return "fp32", f"{torch.cuda.get_device_name()} has no bfloat16"
     slow, fast = (_products_per_s(dtype) for dtype in (torch.float32, torch.bfloat16))

@@ -6,7 +6,9 @@ from typing import Any, Literal
 from strop.errors import UsageError
 from strop.trainer.settings import TrainerSettings
 
-Stage = Literal["sft", "dpo"]
+Stage = Literal["sft", "dpo", "kto", "hindsight"]
+LoadIn = Literal["16bit", "8bit", "4bit"]
+KtoLoss = Literal["kto", "apo_zero_unpaired"]
 Precision = Literal["bf16", "fp32"]
 
 
@@ -15,7 +17,9 @@ class StageRecipe:
     """One pass of one method. `learning_rate` is the peak, reached after `warmup` (a share of the steps).
 
     Of DPO alone: `beta`, the weight of the likelihood of the chosen answer beside the preference (`sft_weight`), and
-    how many tokens of a rejected answer are read (its beginning says what was wrong; the rest is time).
+    how many tokens of a rejected answer are read (its beginning says what was wrong; the rest is time), and the share
+    of pairs that are taken to be the wrong way round (`label_smoothing`; above 0 the loss is the robust one). Of KTO
+    alone: `kto_loss`.
     """
 
     method: Stage
@@ -26,11 +30,16 @@ class StageRecipe:
     beta: float = 0.1
     sft_weight: float = 0.2
     rejected_tokens: int = 40
+    label_smoothing: float = 0.0
+    kto_loss: KtoLoss = "apo_zero_unpaired"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A chain of stages on one fresh LoRA over all linear layers. `max_length` is in tokens, prompt and answer."""
+    """A chain of stages on one fresh LoRA over all linear layers. `max_length` is in tokens, prompt and answer.
+
+    `load_in` says in how many bits the frozen base lies in memory (16bit: in the recipe's precision).
+    """
 
     stages: tuple[StageRecipe, ...]
     rank: int = 16
@@ -39,6 +48,7 @@ class Recipe:
     max_length: int = 1024
     precision: Precision = "bf16"
     seed: int = 17
+    load_in: LoadIn = "16bit"
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON data, for manifests and for the training child."""
@@ -63,12 +73,26 @@ def for_methods(methods: tuple[Stage, ...], settings: TrainerSettings, precision
         max_length=settings.max_length,
         precision=precision,
         seed=seed,
+        load_in=settings.load_in,
     )
 
 
 def _stage(method: Stage, settings: TrainerSettings) -> StageRecipe:
     if method == "sft":
         return StageRecipe("sft", settings.sft_epochs, settings.sft_learning_rate, settings.batch_size)
+    if method == "hindsight":
+        return StageRecipe(
+            "hindsight", settings.hindsight_epochs, settings.hindsight_learning_rate, settings.batch_size
+        )
+    if method == "kto":
+        return StageRecipe(
+            "kto",
+            settings.kto_epochs,
+            settings.kto_learning_rate,
+            settings.batch_size,
+            beta=settings.kto_beta,
+            kto_loss=settings.kto_loss,
+        )
     return StageRecipe(
         "dpo",
         settings.dpo_epochs,
@@ -76,6 +100,7 @@ def _stage(method: Stage, settings: TrainerSettings) -> StageRecipe:
         settings.batch_size,
         beta=settings.dpo_beta,
         rejected_tokens=settings.rejected_tokens,
+        label_smoothing=settings.dpo_label_smoothing,
     )
 
 

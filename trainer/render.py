@@ -14,6 +14,9 @@ from strop.errors import BadTrainingFile, TrainerError
 
 Messages = Sequence[Mapping[str, str]]
 
+# How a teacher is told what a first answer lacked (`methods.hindsight`).
+_HINT = '(A first answer to this was met with: "{}". Answer so that this need not be said.)'
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -40,6 +43,34 @@ class PairExample:
     def tokens(self) -> int:
         """Tokens that a pass over the pair reads, the prompt counted for both sides."""
         return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class RatedExample:
+    """One answer that was liked (`label`) or not."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    label: bool
+
+    @property
+    def tokens(self) -> int:
+        """Length in tokens."""
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class HintedExample:
+    """One answer, the prompt to it, and the prompt as it reads with what the user said afterwards in view."""
+
+    prompt_ids: tuple[int, ...]
+    hinted_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that a step over the row reads: once without what was said, once with it."""
+        return len(self.prompt_ids) + len(self.hinted_ids) + 2 * len(self.completion_ids)
 
 
 class Renderer:
@@ -79,6 +110,11 @@ class Renderer:
         if self._end_id not in rest:
             raise TrainerError("the chat template ends an answer without the end-of-turn token", hint="report this")
         return rest[: rest.index(self._end_id) + 1]
+
+    def hinted(self, messages: Messages, said: str) -> tuple[int, ...]:
+        """The ids of the same conversation with what the user said about a first answer in view."""
+        asked = messages[-1]
+        return self.prompt([*messages[:-1], {**asked, "content": f"{asked['content']}\n\n{_HINT.format(said)}"}])
 
     def _ids(self, messages: Messages, *, add_generation_prompt: bool) -> tuple[int, ...]:
         text = self._tokenizer.apply_chat_template(

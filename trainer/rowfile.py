@@ -4,6 +4,8 @@
     {"messages": [{"role": ..., "content": ...}, ...]}     each assistant turn in its context      sft
     {"prompt": ..., "completion": ...}                     strings or messages                     sft
     {"prompt": ..., "chosen": ..., "rejected": ...}        strings or messages                     dpo (or sft: chosen)
+    {"prompt": ..., "completion": ..., "label": true}      an answer that was liked, or was not    kto (or sft: liked)
+    {"prompt": ..., "completion": ..., "feedback": ...}    what the user said about the answer     hindsight
 
 Other columns are left alone. A row that cannot be used is a BadTrainingFile naming the line, the column and what was
 expected; nothing is guessed and nothing is skipped in silence.
@@ -17,9 +19,11 @@ from typing import Any, Literal
 
 from strop.errors import BadTrainingFile
 
-Kind = Literal["text", "messages", "completion", "preference"]
+Kind = Literal["text", "messages", "completion", "preference", "rated", "hindsight"]
 _COLUMNS: Mapping[Kind, tuple[str, ...]] = {
     "preference": ("prompt", "chosen", "rejected"),
+    "rated": ("prompt", "completion", "label"),
+    "hindsight": ("prompt", "completion", "feedback"),
     "completion": ("prompt", "completion"),
     "messages": ("messages",),
     "text": ("text",),
@@ -34,7 +38,8 @@ Message = dict[str, str]
 class Row:
     """One thing to learn. `answer` is None for plain `text`; `rejected` is None unless it is a preference.
 
-    `messages` is the context, the last of them from the user.
+    `messages` is the context, the last of them from the user. `label` says whether a rated answer was liked, `feedback`
+    what the user said about an answer afterwards.
     """
 
     line: int
@@ -42,6 +47,8 @@ class Row:
     answer: str | None
     rejected: str | None = None
     text: str = ""
+    label: bool | None = None
+    feedback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,17 @@ def read(path: Path) -> RowFile:
     return RowFile(kind, tuple(row for number, data in parsed for row in _rows(path, number, data, kind)))
 
 
+def counts(file: RowFile) -> dict[str, int]:
+    """The file's rows as a plan counts them: by the methods that can learn from them, and thumbs by what they say."""
+    number = len(file.rows)
+    if file.kind == "preference":
+        return {"sft": number, "dpo": number}
+    if file.kind == "rated":
+        liked = sum(row.label is True for row in file.rows)
+        return {"kto": number, "sft": liked, "thumbs_up": liked, "thumbs_down": number - liked}
+    return {"hindsight": number} if file.kind == "hindsight" else {"sft": number}
+
+
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         data = json.loads(line)
@@ -87,9 +105,10 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
 
 def _kind(path: Path, line: int, data: Mapping[str, Any]) -> Kind:
     for kind, columns in _COLUMNS.items():
-        if all(column in data for column in columns):
+        # A label that is a number or a word is somebody's own column.
+        if all(column in data for column in columns) and (kind != "rated" or isinstance(data["label"], bool)):
             return kind
-    for columns in _COLUMNS.values():
+    for columns in (_COLUMNS[kind] for kind in _COLUMNS if kind not in ("rated", "hindsight")):
         missing = [column for column in columns if column not in data]
         if len(missing) < len(columns):
             there = next(column for column in columns if column in data)
@@ -111,6 +130,15 @@ def _rows(path: Path, number: int, data: Mapping[str, Any], kind: Kind) -> Itera
         yield from read_one.turns(data["messages"])
     elif kind == "completion":
         yield Row(number, read_one.prompt(data["prompt"]), read_one.answer("completion", data["completion"]))
+    elif kind == "rated":
+        if not isinstance(data["label"], bool):
+            raise _bad(path, number, "label", f"is {_name(data['label'])}", "true or false")
+        answer = read_one.answer("completion", data["completion"])
+        yield Row(number, read_one.prompt(data["prompt"]), answer, label=data["label"])
+    elif kind == "hindsight":
+        answer = read_one.answer("completion", data["completion"])
+        said = read_one.said(data["feedback"])
+        yield Row(number, read_one.prompt(data["prompt"]), answer, feedback=said)
     else:
         chosen, rejected = (read_one.answer(column, data[column]) for column in ("chosen", "rejected"))
         if chosen == rejected:
@@ -159,9 +187,20 @@ class _Reader:
     def answer(self, column: str, value: Any) -> str:
         if isinstance(value, str):
             return self.text(column, value)
+        if not isinstance(value, list):
+            raise _bad(self.path, self.line, column, f"is {_name(value)}", "a string or one assistant message")
         messages = self.messages(column, value)
         if len(messages) != 1 or messages[0]["role"] != "assistant":
             raise _bad(self.path, self.line, column, "is not one assistant message", "a string or one such message")
+        return messages[0]["content"]
+
+    def said(self, value: Any) -> str:
+        """The user's next message, as a string or as one message."""
+        if isinstance(value, str):
+            return self.text("feedback", value)
+        messages = self.messages("feedback", value)
+        if len(messages) != 1 or messages[0]["role"] != "user":
+            raise _bad(self.path, self.line, "feedback", "is not one message by the user", "a string or such a message")
         return messages[0]["content"]
 
     def turns(self, value: Any) -> Iterator[Row]:

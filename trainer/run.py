@@ -3,25 +3,32 @@
 import contextlib
 import json
 import os
+import queue
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
 import strop.errors
-from strop.errors import Missing, StropError, TrainingFailed, UsageError
-from strop.trainer import plan, rowfile
+from strop.errors import Missing, StropError, TrainingFailed, UnknownModel, UsageError
+from strop.trainer import machine, memory, plan, rowfile, shape
 from strop.trainer.models import resolve
+from strop.trainer.recipe import Stage, from_dict
 from strop.trainer.settings import TrainerSettings
+from strop.trainer.watch import StuckWatch
 from strop.trainer.work import Job
 
 # Told how far training is: (stage, share from 0 to 1, figures).
 Report = Callable[[str, float | None, str], None]
 
+Method = Literal["auto", "sft", "dpo", "kto", "hindsight"]
+_OF_A_METHOD = re.compile(r"^(?:sft|dpo|kto|hindsight)_(?=epochs|learning_rate|beta)")
 _NEEDED = ("torch", "transformers", "trl", "peft", "datasets")
 # Nothing leaves the machine while training, and no token is within its reach.
 _QUIET = {
@@ -35,6 +42,8 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
 }
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY")
+# How long the last lines of a child that has ended may take to arrive.
+_READER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +63,17 @@ class Trained:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        kept = ("rows", "left_out_too_long", "tokens", "train_s", "loss", "held_out", "recipe", "seed")
+        kept = ("rows", "left_out_too_long", "tokens", "train_s", "peak_bytes", "held_out", "recipe", "seed")
         seconds = max(float(self.manifest["train_s"]), 1e-9)
         return {
             "method": "+".join(self.manifest["rows"]),
             **{name: self.manifest[name] for name in kept},
+            "loss": [
+                {"stage": stage, "step": step, "value": value}
+                for stage, points in self.manifest["curve"].items()
+                for step, value in points
+            ],
+            "mean_loss": self.manifest["loss"],
             "tokens_per_s": self.manifest["tokens"] / seconds,
             "plan": [{"name": c.name, "value": c.value, "reason": c.reason} for c in self.choices],
             "adapter": str(self.folder),
@@ -72,6 +87,7 @@ def run_child(job: Job, report: Report, log: Path | None = None) -> dict[str, An
     libraries print.
     """
     need_training_packages()
+    _need_disk(job)
     env = {name: value for name, value in os.environ.items() if name not in _SECRETS} | _QUIET
     lines = log or Path(os.devnull)
     with lines.open("w", encoding="utf-8") as errors:
@@ -94,16 +110,46 @@ def run_child(job: Job, report: Report, log: Path | None = None) -> dict[str, An
                 child.stdout.close()
 
 
+def _need_disk(job: Job) -> None:
+    """Raise Missing where the disk cannot take the adapter; a base whose shape cannot be read is left to the child."""
+    try:
+        found = shape.from_folder(Path(job.base_folder))
+    except UnknownModel:
+        return
+    recipe = from_dict(job.recipe)
+    machine.need_disk(Path(job.out), memory.adapter_bytes(found, recipe.rank, recipe.precision))
+
+
 def _follow(child: "subprocess.Popen[str]", job: Job, report: Report) -> dict[str, Any]:
     if child.stdin is None or child.stdout is None:
         raise TrainingFailed("the training process has no pipes", hint="strop doctor")
     with contextlib.suppress(OSError):  # a child that died before it read: its exit code says more
         child.stdin.write(job.to_json())
         child.stdin.close()
-    for line in child.stdout:
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    reader = threading.Thread(target=_pass_on, args=(child.stdout, lines), daemon=True)
+    reader.start()
+    try:
+        return _listen(child, lines, report)
+    finally:
+        child.kill()  # nothing where it has ended; else the reader would wait for ever
+        reader.join(timeout=_READER_S)
+
+
+def _pass_on(stream: Iterable[str], lines: "queue.SimpleQueue[str | None]") -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def _listen(child: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None]", report: Report) -> dict[str, Any]:
+    """What the child says, up to its result. Raises its error, or TrainingFailed where it died or is stuck."""
+    watch = StuckWatch()
+    while (line := _next_line(lines, watch)) is not None:
         event = json.loads(line)
         if "progress" in event:
             at = event["progress"]
+            watch.step(at["stage"], at["step"], at["steps"])
             report(f"train {at['stage']}", at["step"] / max(at["steps"], 1), f"loss {at['loss']:.3f}")
         elif "error" in event:
             raise _error(event["error"])
@@ -111,6 +157,17 @@ def _follow(child: "subprocess.Popen[str]", job: Job, report: Report) -> dict[st
             return dict(event["done"])
     code = child.wait()
     raise TrainingFailed(f"the training process ended with code {code} and no word", hint="strop doctor")
+
+
+def _next_line(lines: "queue.SimpleQueue[str | None]", watch: StuckWatch) -> str | None:
+    """The child's next line, None at its end. Raises TrainingFailed where a step takes ten times what steps take."""
+    try:
+        return lines.get(timeout=watch.left_s)
+    except queue.Empty:
+        raise TrainingFailed(
+            f"training is stuck in {watch.sentence}",
+            hint="see what else uses the memory (strop plan says what a run needs), then the same command again",
+        ) from None
 
 
 def _error(event: Mapping[str, str]) -> StropError:
@@ -131,7 +188,7 @@ def need_training_packages() -> None:
 
 
 def train_file(
-    method: Literal["sft", "dpo"],
+    method: Method,
     model: str,
     data: Path,
     out: Path,
@@ -143,21 +200,22 @@ def train_file(
     held_share: float = 0.0,
     log: Path | None = None,
 ) -> Trained:
-    """Train one method on one file from the base `model`; `out` becomes the adapter folder.
+    """Train on one file from the base `model`; `out` becomes the adapter folder. `auto` chooses by the file's columns.
 
-    `overrides`: rank, alpha, epochs, learning_rate, batch_size, seed, max_length. Raises BadTrainingFile before
-    anything is loaded, UsageError where `out` exists. `log` takes what the libraries print.
+    `overrides`: rank, alpha, dropout, epochs, learning_rate, beta, batch_size, seed, max_length and other fields of
+    TrainerSettings. Raises BadTrainingFile before anything is loaded, UsageError where `out` exists. `log` takes what
+    the libraries print.
     """
     if out.exists():
         raise UsageError(f"{out} exists already", hint="name a new folder with --out")
     need_training_packages()
     rows = rowfile.read(data)
-    chosen = made_plan({method: len(rows.rows)}, method, overrides, settings)
+    chosen = made_plan(rowfile.counts(rows), method, overrides, settings)
     base = resolve(model, models_dir, lambda note: on_progress("model", None, note))
     job = Job(
         base_folder=str(base.folder),
         base=base.facts(),
-        files={method: str(data.absolute())},
+        files={stage.method: str(data.absolute()) for stage in chosen.recipe.stages},
         recipe=chosen.recipe.as_dict(),
         out=str(out.absolute()),
         held_share=held_share,
@@ -167,7 +225,7 @@ def train_file(
 
 def made_plan(
     counts: Mapping[str, int],
-    method: Literal["auto", "sft", "dpo"],
+    method: Method,
     overrides: Mapping[str, Any],
     settings: TrainerSettings,
 ) -> plan.Plan:
@@ -178,11 +236,13 @@ def made_plan(
     for name in ("epochs", "learning_rate"):
         if name in given:
             value = given.pop(name)
-            update |= {f"sft_{name}": value, f"dpo_{name}": value}
+            update |= {f"{stage}_{name}": value for stage in get_args(Stage)}
+    if "beta" in given:
+        update |= dict.fromkeys(("dpo_beta", "kto_beta"), given.pop("beta"))
     try:
         checked = TrainerSettings.model_validate(settings.model_dump() | update | given)
     except ValidationError as error:
         first = error.errors()[0]
-        option = str(first["loc"][0]).removeprefix("sft_").removeprefix("dpo_").replace("_", "-")
+        option = _OF_A_METHOD.sub("", str(first["loc"][0])).replace("_", "-")
         raise UsageError(f"--{option} cannot be {first['input']}: {first['msg']}", hint="strop train --help") from None
     return plan.make(counts, checked, seed=seed)

@@ -10,7 +10,7 @@ class TrainerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["auto", "sft", "dpo"] = "auto"
+    method: Literal["auto", "sft", "dpo", "kto", "hindsight"] = "auto"
     rank: int = Field(default=16, ge=1, le=256)
     alpha: int = Field(default=32, ge=1)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -20,6 +20,16 @@ class TrainerSettings(BaseModel):
     dpo_learning_rate: float = Field(default=5e-5, gt=0)
     dpo_beta: float = Field(default=0.1, gt=0)
     rejected_tokens: int = Field(default=40, ge=1)  # how much of a rejected answer DPO reads: its beginning
+    dpo_label_smoothing: float = Field(
+        default=0.0, ge=0.0, lt=0.5
+    )  # the share of pairs that may be the wrong way round
+    kto_epochs: float = Field(default=2.0, gt=0)
+    kto_learning_rate: float = Field(default=5e-5, gt=0)
+    kto_beta: float = Field(default=0.1, gt=0)
+    kto_loss: Literal["kto", "apo_zero_unpaired"] = "apo_zero_unpaired"
+    hindsight_epochs: float = Field(default=3.0, gt=0)
+    hindsight_learning_rate: float = Field(default=1e-4, gt=0)
     batch_size: int = Field(default=8, ge=1)
     max_length: int = Field(default=1024, ge=16)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    load_in: Literal["16bit", "8bit", "4bit"] = "16bit"  # the frozen base in memory; fewer bits are slower

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,10 +12,20 @@ from typing import Any
 from strop.errors import BadTrainingFile, NotEnoughData
 from strop.files import whole_folder, write_manifest
 from strop.trainer import plan, rowfile
-from strop.trainer.measure import Held, hold_loss
-from strop.trainer.recipe import Recipe, StageRecipe, from_dict
-from strop.trainer.render import Example, PairExample, Renderer, text_example
-from strop.trainer.train import ADAPTER, OnProgress, add_lora, load_base, run_dpo, run_sft
+from strop.trainer.measure import AnyExample, Held, hold_loss, peak_bytes
+from strop.trainer.recipe import Recipe, Stage, StageRecipe, from_dict
+from strop.trainer.render import HintedExample, PairExample, RatedExample, Renderer, text_example
+from strop.trainer.train import ADAPTER, OnProgress, Progress, add_lora, load_base, run_stage
+
+# The kinds of rows that a method learns from, and what to use for the others.
+_TAKES: Mapping[Stage, tuple[rowfile.Kind, ...]] = {
+    "sft": ("text", "messages", "completion", "preference", "rated"),
+    "dpo": ("preference",),
+    "kto": ("rated",),
+    "hindsight": ("hindsight",),
+}
+_COLUMNS_OF = {"dpo": "prompt, chosen and rejected", "kto": "prompt, completion and label (true or false)"}
+_METHOD_FOR: Mapping[rowfile.Kind, Stage] = {"preference": "dpo", "rated": "kto", "hindsight": "hindsight"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +55,11 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Rendered:
     """Rendered rows of one stage; `left_out` counts what does not fit into `max_length` tokens."""
 
-    train: tuple[Example | PairExample, ...]
-    held: tuple[Example | PairExample, ...]
+    train: tuple[AnyExample, ...]
+    held: tuple[AnyExample, ...]
     left_out: int
 
 
@@ -57,21 +68,25 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     recipe = from_dict(job.recipe)
     files = {method: rowfile.read(Path(path)) for method, path in job.files.items()}
     threads = plan.set_threads()
-    model, tokenizer = load_base(Path(job.base_folder), recipe.precision)
+    model, tokenizer = load_base(Path(job.base_folder), recipe.precision, recipe.load_in)
     rows = {
-        stage.method: _rendered(files[stage.method], stage, tokenizer, recipe, job.held_share)
-        for stage in recipe.stages
+        stage.method: rendered(files[stage.method], stage, tokenizer, recipe, job.held_share) for stage in recipe.stages
     }
     lora = add_lora(model, recipe)
     held = [example for stage in recipe.stages for example in rows[stage.method].held]
     before = hold_loss(lora, held)
     started = monotonic()
     losses = {}
+    curve: dict[str, list[tuple[int, float]]] = {stage.method: [] for stage in recipe.stages}
+
+    def noted(at: Progress) -> None:
+        curve[at.stage].append((at.step, at.loss))
+        on_progress(at)
+
     with tempfile.TemporaryDirectory() as scratch:
         for stage in recipe.stages:
-            chosen: Any = rows[stage.method].train
-            run = run_sft if stage.method == "sft" else run_dpo
-            losses[stage.method] = run(lora, tokenizer, chosen, stage, recipe, Path(scratch), on_progress)
+            chosen = rows[stage.method].train
+            losses[stage.method] = run_stage(lora, tokenizer, chosen, stage, recipe, Path(scratch), noted)
     seconds = monotonic() - started
     facts = {
         "kind": "adapter",
@@ -85,6 +100,8 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         "tokens": int(sum(stage.epochs * sum(e.tokens for e in rows[stage.method].train) for stage in recipe.stages)),
         "train_s": round(seconds, 3),
         "loss": losses,
+        "curve": {method: [list(point) for point in points] for method, points in curve.items()},
+        "peak_bytes": peak_bytes(),
         "held_out": _held_report(before, hold_loss(lora, held)),
     }
     return save(lora, Path(job.out), facts)
@@ -108,14 +125,23 @@ def _held_report(before: Held | None, after: Held | None) -> dict[str, Any] | No
     return {"rows": after.rows, "tokens": after.tokens, "loss_before": before.loss, "loss_after": after.loss}
 
 
-def _rendered(file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe: Recipe, held_share: float) -> _Rows:
-    if stage.method == "dpo" and file.kind != "preference":
+def rendered(file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe: Recipe, held_share: float) -> Rendered:
+    """The rows of a file as one stage takes them. Raises BadTrainingFile naming the line, and NotEnoughData."""
+    if file.kind not in _TAKES[stage.method]:
+        needed = _COLUMNS_OF.get(stage.method, "prompt, completion and feedback")
+        if stage.method == "sft":
+            needed = "answers to copy"
+        method = _METHOD_FOR.get(file.kind, "sft")
         raise BadTrainingFile(
-            f"dpo needs the columns prompt, chosen and rejected; this file holds {file.kind} rows",
-            hint="use sft for it: strop train sft",
+            f"{stage.method} needs {'' if stage.method == 'sft' else 'the columns '}{needed}; "
+            f"this file holds {file.kind} rows",
+            hint=f"use {method} for it: strop train {method}",
         )
-    train, held, left_out = [], [], 0
-    for row in file.rows:
+    train: list[AnyExample] = []
+    held: list[AnyExample] = []
+    left_out = 0
+    # Of rated answers, SFT copies those that were liked.
+    for row in (row for row in file.rows if stage.method != "sft" or row.label is not False):
         example = _example(row, stage, tokenizer)
         if max(_longest(example), 1) > recipe.max_length:
             left_out += 1
@@ -130,15 +156,19 @@ def _rendered(file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe:
             f"no row is left to train on: {left_out} of {len(file.rows)} are longer than {recipe.max_length} tokens",
             hint="raise --max-length or shorten the rows",
         )
-    return _Rows(tuple(train), tuple(held), left_out)
+    return Rendered(tuple(train), tuple(held), left_out)
 
 
-def _example(row: rowfile.Row, stage: StageRecipe, tokenizer: Any) -> Example | PairExample:
+def _example(row: rowfile.Row, stage: StageRecipe, tokenizer: Any) -> AnyExample:
     if row.answer is None:
         return text_example(tokenizer, row.text)
     render = Renderer(tokenizer)
     try:
         example = render.example(row.messages, row.answer)
+        if stage.method == "kto":
+            return RatedExample(example.prompt_ids, example.completion_ids, bool(row.label))
+        if stage.method == "hindsight":
+            return HintedExample(example.prompt_ids, render.hinted(row.messages, row.feedback), example.completion_ids)
         if stage.method == "sft" or row.rejected is None:
             return example
         rejected = render.completion(row.messages, example.prompt_ids, row.rejected)
@@ -147,10 +177,12 @@ def _example(row: rowfile.Row, stage: StageRecipe, tokenizer: Any) -> Example | 
     return PairExample(example.prompt_ids, example.completion_ids, rejected[: stage.rejected_tokens])
 
 
-def _longest(example: Example | PairExample) -> int:
-    if isinstance(example, Example):
-        return example.tokens
-    return len(example.prompt_ids) + max(len(example.chosen_ids), len(example.rejected_ids))
+def _longest(example: AnyExample) -> int:
+    if isinstance(example, PairExample):
+        return len(example.prompt_ids) + max(len(example.chosen_ids), len(example.rejected_ids))
+    if isinstance(example, HintedExample):
+        return len(example.hinted_ids) + len(example.completion_ids)
+    return example.tokens
 
 
 def _fraction(row: rowfile.Row) -> float:

@@ -1,7 +1,7 @@
 """The program `strop`: its global options, its commands, and how an error leaves it.
 
 Exit codes: 0 done · 1 failed · 2 usage · 10 nothing to do · 11 not enough data · 20 the gate kept the current model ·
-21 undecided · 30 something is missing · 40 another run holds the lock · 130 interrupted.
+21 undecided · 30 something is missing · 40 another run holds the lock · 124 a job still runs · 130 interrupted.
 """
 
 import contextlib
@@ -13,7 +13,22 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from strop.cli import data, feedback, forget, night, output, review, system, train, tune, versions
+from strop.cli import (
+    data,
+    feedback,
+    forget,
+    huggingface,
+    jobs,
+    models,
+    night,
+    output,
+    plan,
+    review,
+    system,
+    train,
+    tune,
+    versions,
+)
 from strop.errors import Missing, StropError, UsageError
 from strop.home import Home
 
@@ -34,7 +49,10 @@ review.register(feedback.app)
 forget.register(feedback.app)
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(data.app, name="data")
-for room in (night.app, versions.app, forget.app, tune.app, train.app, system.app):
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
+app.add_typer(huggingface.app, name="huggingface")
+for room in (night.app, versions.app, forget.app, tune.app, train.app, plan.app, system.app):
     app.add_typer(room)
 
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from strop.cli import units
+from strop.cli import jobs, units
+from strop.cli.jobs import DetachFlag
 from strop.cli.output import JsonFlag, end, fail, hint, note, say, session, show
 from strop.cli.progress import progress
-from strop.errors import NothingToDo, StropError
+from strop.errors import Locked, NothingToDo, StropError
 
 app = typer.Typer()
 
@@ -33,6 +34,7 @@ def night(
     scheduled: Annotated[
         bool, typer.Option("--scheduled", help="For cron and systemd: leave with 0 unless something is wrong.")
     ] = False,
+    detach: DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a night: train, build, judge, release.
@@ -42,8 +44,14 @@ def night(
     """
     from strop import night as nightly
     from strop.config import load
+    from strop.schedule import night_running
 
     home = session(ctx).home.ensure()
+    if detach:
+        load(home)  # settings that cannot be right are told now
+        if night_running(home):
+            raise Locked("another night is running on this home", hint="strop status")
+        return jobs.start(ctx, as_json=as_json)
     try:
         with progress(quiet=scheduled) as on_progress:
             report = nightly.run(

@@ -1,34 +1,71 @@
-"""`strop train` and `strop models`: the training stage by itself, and where base models come from."""
+"""`strop train`: the training stage by itself."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from strop.cli.output import JsonFlag, hint, note, say, session, show, table
+from strop.cli import jobs
+from strop.cli.jobs import DetachFlag
+from strop.cli.models import NAMES
+from strop.cli.output import JsonFlag, hint, say, session, show
 from strop.cli.progress import progress
+from strop.errors import UsageError
 
 app = typer.Typer()
-models = typer.Typer(help="Base models: resolve a name, list what is here.", no_args_is_help=True)
-app.add_typer(models, name="models")
-
-NAMES = "smollm2, hf:ORG/NAME@REVISION, gguf:PATH, pypi:PACKAGE or a folder"
 
 
 @app.command(epilog="\b\nExample:\n  strop train sft --model smollm2 --data rows.jsonl --out adapter")
 def train(
     ctx: typer.Context,
-    method: Annotated[Literal["sft", "dpo"], typer.Argument(help="sft: answers to copy. dpo: pairs to prefer.")],
+    method: Annotated[
+        Literal["auto", "sft", "dpo", "kto", "hindsight"],
+        typer.Argument(
+            help="sft: answers to copy. dpo: pairs to prefer. kto: answers with a thumb. hindsight: answers with what "
+            "the user said next. auto: by the columns of the file."
+        ),
+    ],
     model: Annotated[str, typer.Option(help=f"The base: {NAMES}.")],
-    data: Annotated[Path, typer.Option(help="JSONL: text, messages, prompt/completion or prompt/chosen/rejected.")],
+    data: Annotated[Path, typer.Option(help="JSONL; the columns are in the README.")],
     out: Annotated[Path, typer.Option(help="The adapter's folder; it must not exist.")],
-    rank: Annotated[int | None, typer.Option(min=1, help="LoRA rank.")] = None,
-    alpha: Annotated[int | None, typer.Option(min=1, help="LoRA alpha.")] = None,
-    epochs: Annotated[float | None, typer.Option(min=0, help="Passes over the data.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights and order.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=16, help="Longest row, in tokens.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="LoRA rank. [16, as everywhere]")] = None,
+    alpha: Annotated[int | None, typer.Option(min=1, help="LoRA alpha. [32, as everywhere]")] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="LoRA dropout. [0: a run cut into other batches stays the same run; quick starts: 0.05]",
+        ),
+    ] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Passes over the data. [sft 6, dpo 2, kto 2, hindsight 3; quick starts: sft 3, dpo 1]"
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Peak learning rate. [sft 3e-4, dpo 5e-5, kto 5e-5, hindsight 1e-4; quick starts: sft 2e-4]"
+        ),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step. [8; quick starts: sft 4, dpo 2]")] = None,
+    beta: Annotated[float | None, typer.Option(min=0, help="How close dpo and kto stay to the start. [0.1]")] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(min=0, max=0.49, help="dpo: the share of pairs that may be the wrong way round. [0]")
+    ] = None,
+    kto_loss: Annotated[
+        Literal["kto", "apo_zero_unpaired"] | None,
+        typer.Option(help="kto: which loss. [apo_zero_unpaired: two passes a step fewer]"),
+    ] = None,
+    load_in: Annotated[
+        Literal["16bit", "8bit", "4bit"] | None,
+        typer.Option(help="Bits of the frozen base in memory (QLoRA: 4bit). [16bit; fewer are slower]"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights and order. [17]")] = None,
+    max_length: Annotated[int | None, typer.Option(min=16, help="Longest row, in tokens. [1024]")] = None,
+    detach: DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train an adapter on a file.
@@ -39,12 +76,21 @@ def train(
     from strop.trainer.run import train_file
 
     home = session(ctx).home.ensure()
+    if detach:
+        load(home)
+        _check(data, out)
+        return jobs.start(ctx, as_json=as_json)
     asked = {
         "rank": rank,
         "alpha": alpha,
+        "dropout": dropout,
         "epochs": epochs,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
+        "beta": beta,
+        "dpo_label_smoothing": label_smoothing,
+        "kto_loss": kto_loss,
+        "load_in": load_in,
         "seed": seed,
         "max_length": max_length,
     }
@@ -65,43 +111,12 @@ def train(
     hint(f"strop tune {data} --model {model} --to model.gguf makes it a file that can be served")
 
 
-@models.command(epilog="\b\nExample:\n  strop models resolve smollm2")
-def resolve(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help=f"{NAMES}.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """Get a base model ready.
+def _check(data: Path, out: Path) -> None:
+    """What is wrong with a call and is found at once, before it goes into the background."""
+    from strop.trainer import rowfile
+    from strop.trainer.run import need_training_packages
 
-    It is fetched, checked and unpacked once, then kept in the home.
-    """
-    from strop.trainer.models import resolve as resolve_model
-
-    home = session(ctx).home.ensure()
-    base = resolve_model(name, home.models, note)
-    data = {
-        "ref": base.ref,
-        "folder": str(base.folder),
-        "gguf": str(base.gguf) if base.gguf else None,
-        "sha256": base.sha256,
-        "template_sha256": base.template_sha256,
-        "licence": base.licence,
-    }
-    rows = [(key, str(value)) for key, value in data.items() if value is not None]
-    show(data, as_json=as_json, human=lambda: table(("what", "value"), rows))
-
-
-@models.command(name="list", epilog="\b\nExample:\n  strop models list")
-def list_(ctx: typer.Context, as_json: JsonFlag = False) -> None:
-    """List the base models in the home."""
-    from strop.files import MANIFEST, read_manifest
-
-    found = []
-    for path in sorted(session(ctx).home.models.glob(f"*/{MANIFEST}")):
-        manifest = read_manifest(path.parent)
-        name = manifest.get("ref") or manifest.get("requirement") or path.parent.name
-        found.append({"name": str(name), "kind": str(manifest.get("kind", "")), "folder": str(path.parent)})
-    rows = [tuple(one.values()) for one in found]
-    show({"models": found}, as_json=as_json, human=lambda: table(("name", "kind", "folder"), rows))
-    if not found:
-        hint("strop models resolve smollm2")
+    if out.exists():
+        raise UsageError(f"{out} exists already", hint="name a new folder with --out")
+    need_training_packages()
+    rowfile.read(data)

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from strop.cli import jobs
+from strop.cli.jobs import DetachFlag
 from strop.cli.output import JsonFlag, end, hint, say, session, show
 from strop.cli.progress import progress
 from strop.errors import UsageError
@@ -29,7 +31,9 @@ def tune(
     file: Annotated[Path, typer.Argument(help="JSONL: text, messages, prompt/completion or prompt/chosen/rejected.")],
     to: Annotated[str, typer.Option(metavar="ollama:NAME|FILE.gguf", help="Where the new model goes.")],
     model: Annotated[str | None, typer.Option(help="The base; the configured one without it.")] = None,
-    method: Annotated[Literal["auto", "sft", "dpo"], typer.Option(help="auto: by what the file holds.")] = "auto",
+    method: Annotated[
+        Literal["auto", "sft", "dpo", "kto", "hindsight"], typer.Option(help="auto: by what the file holds.")
+    ] = "auto",
     epochs: Annotated[float | None, typer.Option(min=0, help="Passes over the data.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate.")] = None,
     rank: Annotated[int | None, typer.Option(min=1, help="LoRA rank.")] = None,
@@ -37,6 +41,7 @@ def tune(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
     max_length: Annotated[int | None, typer.Option(min=16, help="Longest row, in tokens.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and what is held out.")] = None,
+    detach: DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Fine-tune on a file, in one go.
@@ -48,6 +53,9 @@ def tune(
 
     home = session(ctx).home.ensure()
     config = load(home)
+    if detach:
+        tuning.check(config, file, to)
+        return jobs.start(ctx, as_json=as_json)
     asked = {
         "epochs": epochs,
         "learning_rate": learning_rate,

@@ -65,7 +65,7 @@ def test_figures_are_what_the_ledger_read_row_by_row_gives(tmp_path_factory, rea
                 text = "edited" if decision == "edit" else None
                 decide(ledger, stored[which % len(stored)], decision, "me", text)
             for which, side in moves:
-                ledger.add_place(answers[which], answers[which], side, "moved")
+                ledger.add_places([(answers[which], answers[which], side, "moved")])
         found = overview.figures(ledger)
         verdicts = [standing(one.counted) for one in reacted(ledger)]
         states = Counter(verdict.state for verdict in verdicts if verdict is not None)
@@ -79,7 +79,7 @@ def test_figures_are_what_the_ledger_read_row_by_row_gives(tmp_path_factory, rea
 
 def test_what_an_older_strop_held_back_trains(feedback):
     answer = feedback.record(prompt="p", answer="a")
-    feedback.ledger.add_place(answer, answer, "held", "chosen")
+    feedback.ledger.add_places([(answer, answer, "held", "chosen")])
     assert overview.figures(feedback.ledger).sides == {"train": 1, "gate": 0}
 
 
@@ -203,8 +203,8 @@ def test_one_answer_is_shown_with_what_it_is_used_for(feedback):
     answer = feedback.record(prompt="p", answer="a")
     found = overview.show(feedback.ledger, answer[:8])
     assert (found.answer.id, found.side, found.cluster, found.tests) == (answer, None, None, 0)
-    feedback.ledger.add_place(answer, "c" * 64, "gate", "chosen")
-    feedback.ledger.add_place(answer, "c" * 64, "train", "served in 3 tests")
+    feedback.ledger.add_places([(answer, "c" * 64, "gate", "chosen")])
+    feedback.ledger.add_places([(answer, "c" * 64, "train", "served in 3 tests")])
     feedback.ledger.execute("INSERT INTO gate_uses VALUES (?, 'night 1', ?)", (answer, _moment(0)))
     found = overview.show(feedback.ledger, answer)
     assert (found.side, found.reason, found.tests) == ("train", "served in 3 tests", 1)

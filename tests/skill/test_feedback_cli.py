@@ -572,7 +572,7 @@ def test_show_tells_all_about_one_answer(home: Home, strop: Strop, class_of: dic
     strop("feedback", "review", "--edit", class_of["ann"][0], "--text", "A loan.", "--by", "Ms Moon")
     with Ledger.open(home.ledger_db) as ledger:
         answer = next(one.id for one, _ in ledger.iterate())
-        ledger.add_place(answer, "c" * 64, "train", "chosen")
+        ledger.add_places([(answer, "c" * 64, "train", "chosen")])
     found = strop("feedback", "show", answer[:8], "--json").json
     assert (found["id"], found["answer"], found["side"], found["reason"]) == (
         answer,

@@ -61,7 +61,7 @@ def test_the_real_trial_takes_about_a_second_and_gives_a_figure(monkeypatch: pyt
 @pytest.mark.parametrize(("known", "precision"), [(True, "bf16"), (False, "fp32")])
 def test_an_accelerator_is_named(monkeypatch: pytest.MonkeyPatch, known: bool, precision: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: known)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: known)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some Card")
     chosen, reason = plan.choose_precision("auto")
     assert chosen == precision

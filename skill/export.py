@@ -1,0 +1,88 @@
+"""A fine-tuned model as a file that can be served: an adapter folder or a merged model folder, built and certified.
+
+It stands beside the loop, as `strop tune` does: no ledger, no gate, no live version is touched.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from strop.config import Config
+from strop.deploy.base import base_gguf
+from strop.deploy.build import build
+from strop.destination import deliver, destination
+from strop.errors import UsageError
+from strop.home import Home
+from strop.setup import OnProgress, certified
+from strop.trainer.models import BaseModel, resolve
+from strop.trainer.origin import ADAPTER_CONFIG, adapter_base
+from strop.trainer.run import need_training_packages
+from strop.tune import NOT_JUDGED
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was made, and of what."""
+
+    to: str
+    sha256: str
+    bytes: int
+    quant: str
+    base: str
+    certificate: list[dict[str, Any]]
+
+    @property
+    def sentence(self) -> str:
+        """For a terminal."""
+        checks = "; ".join(check["figure"] for check in self.certificate if "agreement" in check["name"])
+        made = f"made {self.to} ({self.bytes / 1e6:.0f} MB, {self.quant})"
+        return "\n  ".join([made, f"from {self.base}", checks, NOT_JUDGED])
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "to": self.to,
+            "sha256": self.sha256,
+            "bytes": self.bytes,
+            "quant": self.quant,
+            "base": self.base,
+            "judged": NOT_JUDGED,
+            "certificate": self.certificate,
+        }
+
+
+def export(
+    home: Home, config: Config, folder: Path, *, to: str, quant: Literal["Q8_0", "F16"], on_progress: OnProgress
+) -> Exported:
+    """Build, certify and deliver the model in `folder` to `gguf:FILE`, `FILE.gguf` or `ollama:NAME`, a new name.
+
+    Raises UsageError where the folder holds no model or the name is taken, CannotMerge, NotCertified, and what Ollama
+    raises; the destination is then not there.
+    """
+    need_training_packages()
+    where = destination(to, config)
+    base, adapter = _parts(folder.expanduser().absolute(), home.ensure())
+    on_progress("base", None, base.ref)
+    base_f16 = base_gguf(base, home.builds)
+    with tempfile.TemporaryDirectory(dir=home.builds, prefix=".export-") as scratch:
+        on_progress("build", None, f"merging into {quant}")
+        built = build(base, base_f16, adapter, Path(scratch) / "build", quant)
+        on_progress("certify", None, "comparing the served build with transformers")
+        certificate = certified(home, built, base_f16, base, adapter)
+        certificate.demand()
+        size = built.gguf.stat().st_size
+        deliver(where, built, on_progress)
+    return Exported(where.text, built.sha256, size, quant, base.ref, certificate.as_dict())
+
+
+def _parts(folder: Path, home: Home) -> tuple[BaseModel, Path | None]:
+    """(base, adapter) of an adapter folder; (the model itself, None) of a whole one."""
+    if (folder / ADAPTER_CONFIG).is_file():
+        return adapter_base(folder, home.models)[0], folder
+    if (folder / "config.json").is_file():
+        return resolve(str(folder), home.models), None
+    raise UsageError(
+        f"{folder} holds neither an adapter ({ADAPTER_CONFIG}) nor a model (config.json)",
+        hint="strop train sft --model M --data FILE --out DIR makes an adapter folder",
+    )

@@ -1,0 +1,35 @@
+"""Answers to copy: the loss is on the answer alone, its end-of-turn token included."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from strop.trainer.fit import OnProgress, arguments, fit
+from strop.trainer.recipe import Recipe, StageRecipe
+from strop.trainer.render import Example
+
+
+def run_sft(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Example],
+    stage: StageRecipe,
+    recipe: Recipe,
+    scratch: Path,
+    on: OnProgress,
+) -> float:
+    """Train the adapter of `model` in place on `rows`; the mean loss over all steps. Raises TrainingFailed on NaN."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    data = Dataset.from_list(
+        [
+            {
+                "input_ids": [*row.prompt_ids, *row.completion_ids],
+                "labels": [*[-100] * len(row.prompt_ids), *row.completion_ids],
+            }
+            for row in rows
+        ]
+    )
+    told = SFTConfig(**arguments(stage, recipe, scratch), max_length=None, packing=False)
+    return fit(SFTTrainer, model, tokenizer, told, data, stage, on)
