@@ -38,7 +38,8 @@ class StageRecipe:
 class Recipe:
     """A chain of stages on one fresh LoRA over all linear layers. `max_length` is in tokens, prompt and answer.
 
-    `load_in` says in how many bits the frozen base lies in memory (16bit: in the recipe's precision).
+    `load_in` says in how many bits the frozen base lies in memory (16bit: in the recipe's precision). A step's batch is
+    read in `accumulation` parts; with `checkpointing` activations are computed again instead of kept.
     """
 
     stages: tuple[StageRecipe, ...]
@@ -49,6 +50,8 @@ class Recipe:
     precision: Precision = "bf16"
     seed: int = 17
     load_in: LoadIn = "16bit"
+    accumulation: int = 1
+    checkpointing: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON data, for manifests and for the training child."""
@@ -74,6 +77,8 @@ def for_methods(methods: tuple[Stage, ...], settings: TrainerSettings, precision
         precision=precision,
         seed=seed,
         load_in=settings.load_in,
+        accumulation=settings.accumulation,
+        checkpointing=settings.checkpointing,
     )
 
 

@@ -33,3 +33,5 @@ class TrainerSettings(BaseModel):
     max_length: int = Field(default=1024, ge=16)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     load_in: Literal["16bit", "8bit", "4bit"] = "16bit"  # the frozen base in memory; fewer bits are slower
+    accumulation: int = Field(default=1, ge=1)  # in how many parts a step's batch is read: less memory, same step
+    checkpointing: bool = False  # activations are computed again instead of kept: less memory, a quarter more time

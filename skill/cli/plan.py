@@ -138,14 +138,17 @@ def _say_elsewhere(found: "Outlook", located: "Located") -> None:
 def _say_how(found: "Outlook", settings: "TrainerSettings", command: str) -> None:
     """The command that trains as planned, and the settings that it needs where they are not the present ones."""
     setting = found.setting
+    accumulation = -(-settings.batch_size // setting.batch)
+    wanted: dict[str, str] = {}
     if setting.load_in != settings.load_in:
-        hint(f'set load_in = "{setting.load_in}" under [trainer] in strop.toml')
-    if setting.checkpointing:
-        note("training has no checkpointing yet: choose a shorter --max-length, or it may run out of memory")
-    if setting.batch != settings.batch_size:
-        note(f"training has no accumulation yet: with --batch-size {setting.batch} a step learns from that many rows")
-    smaller = f" --batch-size {setting.batch}" if setting.batch != settings.batch_size else ""
-    hint(f"{command}{smaller}")
+        wanted["load_in"] = f'"{setting.load_in}"'
+    if setting.checkpointing and not settings.checkpointing:
+        wanted["checkpointing"] = "true"
+    if accumulation > settings.accumulation:
+        wanted["accumulation"] = str(accumulation)
+    if wanted:
+        hint(f"under [trainer] in strop.toml: {', '.join(f'{name} = {value}' for name, value in wanted.items())}")
+    hint(command)
 
 
 def _show_table(as_json: bool) -> None:

@@ -51,6 +51,12 @@ def train(
         ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step. [8; quick starts: sft 4, dpo 2]")] = None,
+    accumulation: Annotated[
+        int | None, typer.Option(min=1, help="In how many parts a step is read: less memory, the same step. [1]")
+    ] = None,
+    checkpointing: Annotated[
+        bool | None, typer.Option(help="Compute activations again: less memory, more time. [off; quick starts: on]")
+    ] = None,
     beta: Annotated[float | None, typer.Option(min=0, help="How close dpo and kto stay to the start. [0.1]")] = None,
     label_smoothing: Annotated[
         float | None, typer.Option(min=0, max=0.49, help="dpo: the share of pairs that may be the wrong way round. [0]")
@@ -87,6 +93,8 @@ def train(
         "epochs": epochs,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
+        "accumulation": accumulation,
+        "checkpointing": checkpointing,
         "beta": beta,
         "dpo_label_smoothing": label_smoothing,
         "kto_loss": kto_loss,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from strop.errors import BadTrainingFile, NotEnoughData
 from strop.trainer import work as job_of
@@ -174,6 +175,25 @@ def test_a_base_in_fewer_bits_learns_what_the_whole_one_learns(
         losses.append(manifest["held_out"])
     assert losses[1]["loss_after"] < losses[1]["loss_before"] - 1.0
     assert losses[1]["loss_after"] == pytest.approx(losses[0]["loss_after"], rel=0.1)
+
+
+PAIRED = [{"prompt": f"What is {thing}?", "chosen": GOOD, "rejected": BAD} for thing in THINGS[:8]]
+
+
+@pytest.mark.parametrize(("method", "rows"), [("sft", RATED[:16]), ("dpo", PAIRED)])
+@pytest.mark.parametrize("changed", [{"accumulation": 4}, {"checkpointing": True}])
+def test_a_step_in_parts_or_with_less_kept_is_the_same_step(
+    write_rows: WriteRows, make_job: MakeJob, method: str, rows: Any, changed: dict[str, Any]
+) -> None:
+    file = write_rows(rows)
+    whole, other = (
+        work(make_job({method: file}, f"out{number}", **fields), silent) for number, fields in enumerate(({}, changed))
+    )
+    losses, parts = (dict(map(tuple, made["curve"][method])) for made in (whole, other))
+    assert parts == pytest.approx(losses, abs=2e-4)
+    ones, others = (load_file(Path(make_job({}, f"out{n}").out) / "adapter_model.safetensors") for n in (0, 1))
+    for name, value in ones.items():
+        torch.testing.assert_close(others[name], value, atol=2e-4, rtol=2e-3)
 
 
 def test_the_manifest_holds_the_curve_and_the_peak_of_memory(write_rows: WriteRows, make_job: MakeJob) -> None:

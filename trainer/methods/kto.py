@@ -37,7 +37,7 @@ def run_kto(
         raise NotEnoughData(
             f"all {len(rows)} ratings say the same", hint="kto needs answers that were liked and others that were not"
         )
-    batch = min(stage.batch_size, len(rows))
+    batch = min(max(1, stage.batch_size // recipe.accumulation), len(rows))
     ordered = interleaved(rows, recipe.seed)
     data = Dataset.from_list(
         [
