@@ -4,19 +4,15 @@ Near-duplicates are pairs with a Jaccard similarity of at least 0.8 over five-ch
 ledger holds say which pairs are worth a look; each of those is then compared exactly.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import eq
 
+from strop.feedback.candidates import candidates
 from strop.feedback.ledger import Ledger
 from strop.feedback.similar import SIMILAR, Shingles, normalised, shingles, similarity
-from strop.feedback.sketch import BANDS, MINIMA, ROWS
 from strop.feedback.stored import as_interaction
 
-_BAND_BYTES = 2 * ROWS
-# Two texts of similarity 0.8 have fewer than six in ten of their minima in common once in ten million times.
-_WORTH_A_LOOK = MINIMA * 6 // 10
 _CACHED_TEXTS = 20_000
 
 
@@ -73,41 +69,11 @@ def _join_near(
     minima: Mapping[int, bytes], items: Sequence[Item], union: _Union, shingles_of: Callable[[int], Shingles]
 ) -> None:
     """Join every pair of near-duplicates among the texts with these `minima` (by index; the texts all differ)."""
-    seen: set[tuple[int, int]] = set()
-    for band in range(BANDS):
-        for bucket in _buckets(minima, band):
-            for one, other in _open_pairs(bucket, union, seen):
-                alike = sum(map(eq, _values(minima[one]), _values(minima[other])))
-                if alike < _WORTH_A_LOOK:
-                    continue
-                if similarity(shingles_of(items[one].seq), shingles_of(items[other].seq)) >= SIMILAR:
-                    union.join(one, other)
-
-
-def _buckets(minima: Mapping[int, bytes], band: int) -> Iterator[list[int]]:
-    """The groups of indices that share this band."""
-    first: dict[bytes, int] = {}
-    shared: dict[bytes, list[int]] = {}
-    start = band * _BAND_BYTES
-    for index, found in minima.items():
-        key = found[start : start + _BAND_BYTES]
-        other = first.setdefault(key, index)
-        if other != index:
-            shared.setdefault(key, [other]).append(index)
-    yield from shared.values()
-
-
-def _open_pairs(bucket: Sequence[int], union: _Union, seen: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The pairs of a bucket that are not in one group yet and were not compared before."""
-    for place, other in enumerate(bucket):
-        for one in bucket[:place]:
-            if union.root(one) != union.root(other) and (one, other) not in seen:
-                seen.add((one, other))
-                yield one, other
-
-
-def _values(minima: bytes) -> memoryview:
-    return memoryview(minima).cast("H")
+    for one, other in candidates(minima):
+        if union.root(one) != union.root(other) and (
+            similarity(shingles_of(items[one].seq), shingles_of(items[other].seq)) >= SIMILAR
+        ):
+            union.join(one, other)
 
 
 def _shingles_of(ledger: Ledger) -> Callable[[int], Shingles]:

@@ -63,8 +63,7 @@ _ADD = {"interactions": _ADD_INTERACTION, "signals": _ADD_SIGNAL}
 _KNOWN = "SELECT 1 FROM interactions WHERE id = ?"
 _ADD_PLACE = """INSERT INTO places (interaction_id, cluster, side, reason, time)
     VALUES (?, ?, ?, ?, ?)"""
-_PLACES = """SELECT interaction_id, cluster, side FROM places
-    WHERE seq IN (SELECT max(seq) FROM places GROUP BY interaction_id)"""
+_PLACES = "SELECT seq, interaction_id, cluster, side FROM places WHERE seq > ? ORDER BY seq LIMIT 1000"
 _SET_CURSOR = """INSERT INTO cursors (source, place, cursor, time) VALUES (:source, :place, :cursor, :time)
     ON CONFLICT (source, place) DO UPDATE SET cursor = excluded.cursor, time = excluded.time"""
 _OLDEST_FIRST = """SELECT * FROM interactions WHERE seq > ? AND seq <= ?
@@ -372,8 +371,13 @@ class Ledger:
     # What split.py keeps here
 
     def places(self) -> dict[str, tuple[str, str]]:
-        """The written choice that counts: interaction id -> (cluster, side)."""
-        return {row["interaction_id"]: (row["cluster"], row["side"]) for row in self.query(_PLACES)}
+        """The written choice that counts, the latest: interaction id -> (cluster, side)."""
+        found: dict[str, tuple[str, str]] = {}
+        last = 0
+        while rows := self.page(_PLACES, (last,)):
+            found.update((row["interaction_id"], (row["cluster"], row["side"])) for row in rows)
+            last = rows[-1]["seq"]
+        return found
 
     def add_places(self, places: Iterable[tuple[str, str, str, str]]) -> None:
         """Write down sides, or changes of them: (interaction id, cluster, side, reason). Earlier choices stay."""

@@ -11,7 +11,7 @@ and every correction is to be learned in the end).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +33,8 @@ _ITEMS = f"""SELECT interactions.seq, interactions.id, session, exact, chars, wo
     WHERE interactions.seq > ? AND interactions.seq <= ? AND {COUNTS}
     AND kind IN ('thumb', 'stars', 'reaction', 'correction', 'complaint')
     GROUP BY interactions.seq ORDER BY interactions.seq"""  # noqa: S608 (a condition of ours)
+# So many choices are written in one transaction: some 10 ms, in which nobody else writes.
+_AT_ONCE = 1_000
 _USES = "SELECT interaction_id FROM gate_uses GROUP BY interaction_id HAVING count(*) >= ?"
 
 
@@ -57,14 +59,29 @@ def assign(ledger: Ledger, *, gate_prompts: int = GATE_PROMPTS, gate_one_in: int
         chosen = _choose(items, clusters(items, ledger), placed, served, gate_prompts, gate_one_in)
         if not chosen:
             return placed
+        if _write(ledger, sorted(chosen.items()), mark):
+            return placed | {interaction_id: place for interaction_id, (place, _) in chosen.items()}
+
+
+def _write(ledger: Ledger, chosen: Sequence[tuple[str, tuple[Place, str]]], mark: int) -> bool:
+    """Write down what was chosen when the written choices went as far as `mark`, a part at a time.
+
+    Others write in between. False where another process has chosen meanwhile: prompts are compared outside of any
+    transaction.
+    """
+    for start in range(0, len(chosen), _AT_ONCE):
+        part = chosen[start : start + _AT_ONCE]
         with ledger.transaction():
-            # Prompts are compared outside the transaction; another process may have chosen meanwhile.
-            if _written(ledger)[0] == mark:
-                ledger.add_places(
-                    (interaction_id, place.cluster, place.side, reason)
-                    for interaction_id, (place, reason) in sorted(chosen.items())
-                )
-                return placed | {interaction_id: place for interaction_id, (place, _) in chosen.items()}
+            if _mark(ledger) != mark:
+                return False
+            ledger.add_places((one, place.cluster, place.side, reason) for one, (place, reason) in part)
+            mark = _mark(ledger)
+    return True
+
+
+def _mark(ledger: Ledger) -> int:
+    """How far the written choices go."""
+    return int(ledger.query("SELECT coalesce(max(seq), 0) AS seq FROM places")[0]["seq"])
 
 
 def record_test(ledger: Ledger, interaction_ids: Iterable[str], test: str) -> None:
@@ -92,7 +109,7 @@ def reacted(ledger: Ledger) -> list[Item]:
 
 def _written(ledger: Ledger) -> tuple[int, dict[str, Place]]:
     """How far the written choices go, and those that count."""
-    mark = int(ledger.query("SELECT coalesce(max(seq), 0) AS seq FROM places")[0]["seq"])
+    mark = _mark(ledger)
     # An older Strop wrote `held` for what linked both sides; its links are found again and settled as they are now.
     sides: dict[str, Side] = {"gate": "gate", "train": "train", "held": "train"}
     return mark, {key: Place(cluster, sides[side]) for key, (cluster, side) in ledger.places().items()}

@@ -13,22 +13,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import eq
 from typing import Protocol
 
+from strop.feedback.candidates import candidates, may_be_similar
 from strop.feedback.judged import Judged
 from strop.feedback.ledger import Ledger
 from strop.feedback.similar import SIMILAR, normalised, shingles, similarity
-from strop.feedback.sketch import BANDS, MINIMA, ROWS, Sketch, sketches
+from strop.feedback.sketch import Sketch, sketches
 
 FEWEST_ROWS = 3
 _MOST_WORDS = 6
 # Of all rows whose prompt holds the sequence, so many call the completion: an ordinary word calls many.
 _CALLS = 0.8
-_BAND_BYTES = 2 * ROWS
-# Of a text's near ones so many are compared with it, and of a band's texts so many are remembered.
-_MOST_COMPARED, _MOST_IN_BUCKET = 16, 4
-_AGREEING = int(MINIMA * (SIMILAR - 5 * (SIMILAR * (1 - SIMILAR) / MINIMA) ** 0.5))
+# Of a text's near ones so many are compared with it.
+_MOST_COMPARED = 16
 _NUMBERS = re.compile(r"\d+")
 _WORDS = re.compile(r"\w+|[^\w\s]{3,}")
 
@@ -117,7 +115,7 @@ def _by_completion(pairs: Sequence[Paired]) -> list[list[Paired]]:
 def _leaders(texts: Sequence[str]) -> dict[str, str]:
     """For each text the first one that it is near-identical to, itself where there is none.
 
-    Linear in the texts: each is compared with at most `_MOST_COMPARED` others, those it shares most bands with.
+    Linear in the texts: each is compared with at most `_MOST_COMPARED` others.
     """
     sketched = sketches(texts)
     leaders: list[int] = []
@@ -125,8 +123,7 @@ def _leaders(texts: Sequence[str]) -> dict[str, str]:
     shingles_of = lru_cache(maxsize=4096)(lambda index: shingles(texts[index]))
     for index in range(len(texts)):
         found = index
-        others = dict.fromkeys(leaders[other] for other, _ in near.get(index, Counter()).most_common())
-        for other in sorted(list(others)[:_MOST_COMPARED]):
+        for other in sorted({leaders[earlier] for earlier in near.get(index, ())})[:_MOST_COMPARED]:
             if _may_be_similar(sketched[index], sketched[other]) and (
                 similarity(shingles_of(index), shingles_of(other)) >= SIMILAR
             ):
@@ -136,34 +133,23 @@ def _leaders(texts: Sequence[str]) -> dict[str, str]:
     return {text: texts[leader] for text, leader in zip(texts, leaders, strict=True)}
 
 
-def _near(texts: Sequence[str], sketched: Sequence[Sketch]) -> dict[int, Counter[int]]:
-    """For each text earlier ones that share bands with it, and how many. One band at a time, for the memory's sake.
+def _near(texts: Sequence[str], sketched: Sequence[Sketch]) -> dict[int, list[int]]:
+    """For each text the earlier ones that it may be near-identical to.
 
-    Texts with other numbers are never near: "It is 12." and "It is 13." are two answers.
+    Texts with other numbers are not: "It is 12." and "It is 13." are two answers.
     """
-    near: dict[int, Counter[int]] = {}
-    numbers = [hash(tuple(_NUMBERS.findall(text))) for text in texts]
+    near: dict[int, list[int]] = defaultdict(list)
+    numbers = [_NUMBERS.findall(text) for text in texts]
     for kind in ("chars", "words"):
-        for start in range(0, BANDS * _BAND_BYTES, _BAND_BYTES):
-            first: dict[tuple[int, bytes], list[int]] = {}
-            for index, sketch in enumerate(sketched):
-                minima = getattr(sketch, kind)
-                if minima is None:
-                    continue
-                earlier = first.setdefault((numbers[index], minima[start : start + _BAND_BYTES]), [])
-                if earlier:
-                    near.setdefault(index, Counter()).update(earlier)
-                if len(earlier) < _MOST_IN_BUCKET:
-                    earlier.append(index)
+        minima = {index: found for index, one in enumerate(sketched) if (found := getattr(one, kind)) is not None}
+        for earlier, later in candidates(minima):
+            if numbers[earlier] == numbers[later]:
+                near[later].append(earlier)
     return near
 
 
 def _may_be_similar(one: Sketch, other: Sketch) -> bool:
-    """Whether so many minima agree that the texts may be: five standard deviations below what similar ones have."""
-    return any(
-        a is not None and b is not None and sum(map(eq, memoryview(a).cast("H"), memoryview(b).cast("H"))) >= _AGREEING
-        for a, b in ((one.chars, other.chars), (one.words, other.words))
-    )
+    return may_be_similar(one.chars, other.chars) or may_be_similar(one.words, other.words)
 
 
 def _grams(pair: Paired) -> set[tuple[str, ...]]:
