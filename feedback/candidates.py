@@ -75,4 +75,4 @@ def may_be_similar(one: bytes | None, other: bytes | None) -> bool:
     """Whether enough minima of two texts agree; not where one of them has none."""
     if one is None or other is None:
         return False
-    return sum(map(eq, memoryview(one).cast("H"), memoryview(other).cast("H"))) >= AGREEING
+    return bool(sum(map(eq, memoryview(one).cast("H"), memoryview(other).cast("H"))) >= AGREEING)
