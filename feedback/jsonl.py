@@ -1,6 +1,6 @@
-"""Feedback as JSONL: one interaction with its reactions a line, in and out.
+"""Feedback from JSONL: one interaction with its reactions a line.
 
-Read: what `export_file` writes, and the short forms that people have at hand:
+Read: what `export` writes, and the short forms that people have at hand:
 
     {"prompt": "...", "answer": "...", "rating": "up", "correction": "...", "note": "...", "session": "..."}
     {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "rating": 4}
@@ -35,11 +35,10 @@ from strop.feedback.records import (
     check_time,
     conversation,
     now,
-    time_text,
 )
-from strop.feedback.reviews import DECISIONS, Review, decided, put
+from strop.feedback.reviews import DECISIONS, Review, put
 from strop.feedback.signals import CORRECTION_VALUE, parse_rating, trust_of
-from strop.files import canonical_json, sha256_bytes, write_bytes
+from strop.files import canonical_json, sha256_bytes
 
 # So many lines are stored together; each costs far less than alone.
 _BATCH_LINES = 1000
@@ -163,32 +162,6 @@ def _named(number: int) -> Iterator[None]:
         raise BadRecord(f"line {number}: {error} (nothing of the file was stored)", hint=hint) from error
 
 
-def export_lines(ledger: Ledger) -> Iterator[str]:
-    """The whole ledger as JSON lines, without line ends."""
-    return map(canonical_json, exported(ledger))
-
-
-def exported(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Everything as one object per interaction, its reactions inside, and inside these what was decided about them."""
-    reviews: dict[str, list[dict[str, Any]]] = {}
-    for one in decided(ledger):
-        found = {"decision": one.decision, "text": one.text, "who": one.who, "time": time_text(one.time)}
-        reviews.setdefault(one.signal_id, []).append(found)
-    for interaction, signals in ledger.iterate():
-        reactions = [
-            {"id": one.id, **one.as_dict()} | ({"reviews": reviews[one.id]} if one.id in reviews else {})
-            for one in signals
-        ]
-        yield {"id": interaction.id, **interaction.as_dict(), "signals": reactions}
-
-
-def export_file(ledger: Ledger, path: Path | str) -> int:
-    """Write the whole ledger to `path` in one step, mode 0600; returns how many interactions."""
-    lines = [line + "\n" for line in export_lines(ledger)]
-    write_bytes(Path(path), "".join(lines).encode())
-    return len(lines)
-
-
 def _only(record: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in record:
         if key not in known:
@@ -232,7 +205,7 @@ def _time(record: dict[str, Any]) -> datetime:
 
 
 def _given(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The `signals` of a line that `export_file` wrote, or of one in its form."""
+    """The `signals` of a line that `export` wrote, or of one in its form."""
     signals = record.get("signals", [])
     if not isinstance(signals, list) or not all(isinstance(signal, dict) for signal in signals):
         raise BadRecord("signals: a list of objects is needed")

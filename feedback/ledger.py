@@ -61,11 +61,6 @@ _NEW_IN = {
 }
 _ADD = {"interactions": _ADD_INTERACTION, "signals": _ADD_SIGNAL}
 _KNOWN = "SELECT 1 FROM interactions WHERE id = ?"
-_ADD_PLACE = """INSERT INTO places (interaction_id, cluster, side, reason, time)
-    VALUES (?, ?, ?, ?, ?)"""
-_PLACES = "SELECT seq, interaction_id, cluster, side FROM places WHERE seq > ? ORDER BY seq LIMIT 1000"
-_SET_CURSOR = """INSERT INTO cursors (source, place, cursor, time) VALUES (:source, :place, :cursor, :time)
-    ON CONFLICT (source, place) DO UPDATE SET cursor = excluded.cursor, time = excluded.time"""
 _OLDEST_FIRST = """SELECT * FROM interactions WHERE seq > ? AND seq <= ?
     AND (? OR EXISTS (SELECT 1 FROM signals WHERE interaction_id = interactions.id)) ORDER BY seq LIMIT ?"""
 _NEWEST_FIRST = """SELECT * FROM interactions WHERE seq < ? AND seq <= ?
@@ -229,6 +224,11 @@ class Ledger:
         """One text as it may be stored; `about` is the id of the answer that it speaks of."""
         return scrubbed_text(text, self.scrub, lambda: self._given(about) if about else None)
 
+    def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one writing statement for many rows, all or none. For the rooms of this stage."""
+        with self.transaction(), self._use() as connection:
+            connection.executemany(statement, rows)
+
     def record_event(self, what: str, who: str, detail: Mapping[str, Any]) -> None:
         """Write down who did what to the ledger as a whole, for `strop audit`."""
         self.execute(
@@ -350,41 +350,6 @@ class Ledger:
         interactions = self.query("SELECT count(*) AS n FROM interactions")[0]["n"]
         return {"interactions": interactions, **{kind: kinds.get(kind, 0) for kind in KINDS}}
 
-    # What importers keep here
-
-    def cursors(self, source: str) -> Mapping[str, str]:
-        """Where the importer `source` stopped, by the place that it read (to be asked for by name, not gone through).
-
-        The ledger keeps keyed hashes of the places: paths and sessions are names that it has no need to know.
-        """
-        rows = self.query("SELECT place, cursor FROM cursors WHERE source = ?", (source,))
-        return _Cursors({row["place"]: row["cursor"] for row in rows}, self._place)
-
-    def set_cursor(self, source: str, place: str, cursor: str) -> None:
-        """Write down how far `place` was read; call it in the transaction that stores what was read."""
-        row = {"source": source, "place": self._place(place), "cursor": cursor, "time": time_text(now())}
-        self.execute(_SET_CURSOR, row)
-
-    def _place(self, place: str) -> str:
-        return self.tombstone("place", place).hex()
-
-    # What split.py keeps here
-
-    def places(self) -> dict[str, tuple[str, str]]:
-        """The written choice that counts, the latest: interaction id -> (cluster, side)."""
-        found: dict[str, tuple[str, str]] = {}
-        last = 0
-        while rows := self.page(_PLACES, (last,)):
-            found.update((row["interaction_id"], (row["cluster"], row["side"])) for row in rows)
-            last = rows[-1]["seq"]
-        return found
-
-    def add_places(self, places: Iterable[tuple[str, str, str, str]]) -> None:
-        """Write down sides, or changes of them: (interaction id, cluster, side, reason). Earlier choices stay."""
-        time = time_text(now())
-        with self.transaction(), self._use() as connection:
-            connection.executemany(_ADD_PLACE, ((*place, time) for place in places))
-
     # The connection
 
     @contextlib.contextmanager
@@ -411,19 +376,3 @@ def _unknown(interaction_id: str, advice: str = "") -> UnknownInteraction:
 
 def _unchanged(texts: Sequence[str], given: Given | None = None) -> Scrubbed:
     return Scrubbed(tuple(texts), {})
-
-
-class _Cursors(Mapping[str, str]):
-    """Cursors by the hash of their place."""
-
-    def __init__(self, by_hash: Mapping[str, str], hashed: Callable[[str], str]) -> None:
-        self._by_hash, self._hashed = by_hash, hashed
-
-    def __getitem__(self, place: str) -> str:
-        return self._by_hash[self._hashed(place)]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._by_hash)
-
-    def __len__(self) -> int:
-        return len(self._by_hash)

@@ -35,6 +35,8 @@ _ITEMS = f"""SELECT interactions.seq, interactions.id, session, exact, chars, wo
     GROUP BY interactions.seq ORDER BY interactions.seq"""  # noqa: S608 (a condition of ours)
 # So many choices are written in one transaction: some 10 ms, in which nobody else writes.
 _AT_ONCE = 1_000
+_ADD_PLACE = "INSERT INTO places (interaction_id, cluster, side, reason, time) VALUES (?, ?, ?, ?, ?)"
+_PLACES = "SELECT seq, interaction_id, cluster, side FROM places WHERE seq > ? ORDER BY seq LIMIT 1000"
 _USES = "SELECT interaction_id FROM gate_uses GROUP BY interaction_id HAVING count(*) >= ?"
 
 
@@ -74,9 +76,25 @@ def _write(ledger: Ledger, chosen: Sequence[tuple[str, tuple[Place, str]]], mark
         with ledger.transaction():
             if _mark(ledger) != mark:
                 return False
-            ledger.add_places((one, place.cluster, place.side, reason) for one, (place, reason) in part)
+            add_places(ledger, ((one, place.cluster, place.side, reason) for one, (place, reason) in part))
             mark = _mark(ledger)
     return True
+
+
+def places(ledger: Ledger) -> dict[str, tuple[str, str]]:
+    """The written choice that counts, the latest: interaction id -> (cluster, side)."""
+    found: dict[str, tuple[str, str]] = {}
+    last = 0
+    while rows := ledger.page(_PLACES, (last,)):
+        found.update((row["interaction_id"], (row["cluster"], row["side"])) for row in rows)
+        last = rows[-1]["seq"]
+    return found
+
+
+def add_places(ledger: Ledger, chosen: Iterable[tuple[str, str, str, str]]) -> None:
+    """Write down sides, or changes of them: (interaction id, cluster, side, reason). Earlier choices stay."""
+    time = time_text(now())
+    ledger.execute_many(_ADD_PLACE, ((*place, time) for place in chosen))
 
 
 def _mark(ledger: Ledger) -> int:
@@ -112,7 +130,7 @@ def _written(ledger: Ledger) -> tuple[int, dict[str, Place]]:
     mark = _mark(ledger)
     # An older Strop wrote `held` for what linked both sides; its links are found again and settled as they are now.
     sides: dict[str, Side] = {"gate": "gate", "train": "train", "held": "train"}
-    return mark, {key: Place(cluster, sides[side]) for key, (cluster, side) in ledger.places().items()}
+    return mark, {key: Place(cluster, sides[side]) for key, (cluster, side) in places(ledger).items()}
 
 
 Chosen = dict[str, tuple[Place, str]]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from strop.errors import BadRecord, Forgotten
+from strop.feedback.cursors import Cursors, set_cursor
 from strop.feedback.ledger import Ledger
 from strop.feedback.nextmessage import WEIGHTS, implied
 from strop.feedback.records import Interaction, Kind, Signal, Trust
@@ -84,7 +85,7 @@ def run(importer: Importer, ledger: Ledger, path: Path) -> Imported:
     """Store all that is new at `path`. A crash loses nothing that was stored and reads the rest again."""
     skipped: Counter[str] = Counter()
     added = known = signals = 0
-    for batch in importer.read(path, ledger.cursors(importer.name)):
+    for batch in importer.read(path, Cursors(ledger, importer.name)):
         with ledger.transaction():
             for turn in batch.turns:
                 try:
@@ -96,7 +97,7 @@ def run(importer: Importer, ledger: Ledger, path: Path) -> Imported:
                     skipped["forgotten before"] += 1
                     continue
                 added, known, signals = added + new, known + (not new), signals + told
-            ledger.set_cursor(importer.name, batch.place, batch.cursor)
+            set_cursor(ledger, importer.name, batch.place, batch.cursor)
         skipped.update(batch.skipped)
     return Imported(added, known, signals, dict(skipped))
 

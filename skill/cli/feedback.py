@@ -114,7 +114,7 @@ def export(
     One interaction with its signals a line; `strop feedback import` reads it back.
     """
     from strop.feedback import Ledger
-    from strop.feedback.jsonl import export_file, export_lines
+    from strop.feedback.export import export_file, export_lines
 
     path = session(ctx).home.ledger_db
     if not path.exists():

@@ -11,11 +11,12 @@ import pytest
 
 from strop.errors import BadRecord, Forgotten, LedgerError, Locked, NothingToDo, UnknownInteraction
 from strop.feedback import FeedbackCollector, Interaction, Ledger, Message, Signal, pairs, reviews, standing_data
+from strop.feedback.export import export_file, exported
 from strop.feedback.forget import described, forget, sweep, take_out, was_forgotten
-from strop.feedback.jsonl import Imported, export_file, exported, import_file
+from strop.feedback.jsonl import Imported, import_file
 from strop.feedback.selected import Chosen, Selector, select
 from strop.feedback.settings import FeedbackSettings
-from strop.feedback.split import record_test
+from strop.feedback.split import places, record_test
 from strop.feedback.verify import problems
 
 MARK = "Zanzibar-qux-7719"
@@ -85,7 +86,7 @@ def test_no_file_of_the_ledger_holds_a_word_that_was_forgotten(ledger: Ledger, t
     assert set(chosen.interactions) == set(ids.values()) - {ids["nothing"]}
     assert files_with(folder, MARK) == []
     assert [one.id for one, _ in ledger.iterate()] == [ids["nothing"]]
-    assert (problems(ledger), ledger.places().keys()) == ((), {ids["nothing"]})
+    assert (problems(ledger), places(ledger).keys()) == ((), {ids["nothing"]})
     assert [row[0] for row in ledger.query("SELECT interaction_id FROM gate_uses")] == [ids["nothing"]]
     assert ledger.query("PRAGMA freelist_count")[0][0] == 0
     pairs.build(ledger)

@@ -6,8 +6,8 @@ import pytest
 
 from strop.errors import BadRecord, UsageError
 from strop.feedback import FeedbackCollector, Ledger
+from strop.feedback.export import export_file
 from strop.feedback.imports import FORMATS, OWN, reader
-from strop.feedback.jsonl import export_file
 
 OPENAI = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "rating": "up"}
 CSV = "prompt,answer,rating,user\nWhat is LoRA?,A radio.,down,\nWhat is a bond?,A loan.,up,bob\n"

@@ -6,7 +6,8 @@ import pytest
 
 from strop.errors import BadRecord, UsageError
 from strop.feedback import FeedbackCollector, Ledger
-from strop.feedback.jsonl import export_file, export_lines, exported, import_file
+from strop.feedback.export import export_file, export_lines, exported
+from strop.feedback.jsonl import import_file
 from strop.feedback.pairs import build
 from strop.feedback.reviews import decide, decided
 from strop.feedback.verify import problems

@@ -18,9 +18,11 @@ from sqlite_utils import Database
 
 from strop.errors import LedgerError, Locked
 from strop.feedback import Interaction, Ledger, Message, Signal, connection, migrations, verify
+from strop.feedback.cursors import Cursors
 from strop.feedback.migrations import SCHEMA_VERSION, _migrations, backup_file, backups
 from strop.feedback.reviews import decided
 from strop.feedback.sketch import sketch
+from strop.feedback.split import places
 from strop.feedback.stored import as_interaction
 from strop.files import canonical_json
 
@@ -72,7 +74,7 @@ def problems(path: Path, count: int, before: str) -> list[str]:
         if len(rows) != count:
             found.append(f"{len(rows)} interactions have a sketch")
         sides = {asked(number).id: (f"c{number}", side) for number in range(count) if (side := SIDES[number % 4])}
-        if ledger.places() != sides:
+        if places(ledger) != sides:
             found.append("the sides are others")
         if ledger.query("PRAGMA user_version")[0][0] != SCHEMA_VERSION:
             found.append("the schema is another")
@@ -125,7 +127,7 @@ def test_decisions_of_the_second_schema_get_their_hash(tmp_path: Path) -> None:
         old.execute("COMMIT")
     with Ledger.open(path) as ledger:
         assert verify.problems(ledger) == ()
-        assert ledger.cursors("csv").get("/home/ann/pupils.csv") == "line 7"
+        assert Cursors(ledger, "csv").get("/home/ann/pupils.csv") == "line 7"
         assert "pupils" not in str([tuple(row) for row in ledger.query("SELECT * FROM cursors")])
         assert [(one.decision, one.text) for one in decided(ledger)] == [("accept", None), ("edit", "Ω")]
         with pytest.raises(LedgerError, match="append-only"):

@@ -16,6 +16,7 @@ from strop.feedback import FeedbackCollector, Ledger, Signal, overview, standing
 from strop.feedback.records import KINDS, TRUSTS
 from strop.feedback.reviews import decide, waiting
 from strop.feedback.signals import standing
+from strop.feedback.split import add_places, places
 from strop.feedback.trusted import reacted
 from strop.feedback.verify import problems
 
@@ -65,7 +66,7 @@ def test_figures_are_what_the_ledger_read_row_by_row_gives(tmp_path_factory, rea
                 text = "edited" if decision == "edit" else None
                 decide(ledger, stored[which % len(stored)], decision, "me", text)
             for which, side in moves:
-                ledger.add_places([(answers[which], answers[which], side, "moved")])
+                add_places(ledger, [(answers[which], answers[which], side, "moved")])
         found = overview.figures(ledger)
         verdicts = [standing(one.counted) for one in reacted(ledger)]
         states = Counter(verdict.state for verdict in verdicts if verdict is not None)
@@ -73,13 +74,13 @@ def test_figures_are_what_the_ledger_read_row_by_row_gives(tmp_path_factory, rea
         assert found.counts == ledger.counts()
         assert found.waiting == overview.waiting(ledger) == len(list(waiting(ledger)))
         assert found.trust == {trust: sum(one[3] == trust for one in reactions) for trust in TRUSTS}
-        sides = Counter(side for _, side in ledger.places().values())
+        sides = Counter(side for _, side in places(ledger).values())
         assert found.sides == {"train": sides["train"], "gate": sides["gate"]}
 
 
 def test_what_an_older_strop_held_back_trains(feedback):
     answer = feedback.record(prompt="p", answer="a")
-    feedback.ledger.add_places([(answer, answer, "held", "chosen")])
+    add_places(feedback.ledger, [(answer, answer, "held", "chosen")])
     assert overview.figures(feedback.ledger).sides == {"train": 1, "gate": 0}
 
 
@@ -203,8 +204,8 @@ def test_one_answer_is_shown_with_what_it_is_used_for(feedback):
     answer = feedback.record(prompt="p", answer="a")
     found = overview.show(feedback.ledger, answer[:8])
     assert (found.answer.id, found.side, found.cluster, found.tests) == (answer, None, None, 0)
-    feedback.ledger.add_places([(answer, "c" * 64, "gate", "chosen")])
-    feedback.ledger.add_places([(answer, "c" * 64, "train", "served in 3 tests")])
+    add_places(feedback.ledger, [(answer, "c" * 64, "gate", "chosen")])
+    add_places(feedback.ledger, [(answer, "c" * 64, "train", "served in 3 tests")])
     feedback.ledger.execute("INSERT INTO gate_uses VALUES (?, 'night 1', ?)", (answer, _moment(0)))
     found = overview.show(feedback.ledger, answer)
     assert (found.side, found.reason, found.tests) == ("train", "served in 3 tests", 1)

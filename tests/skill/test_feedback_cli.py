@@ -24,6 +24,7 @@ from strop.config import save
 from strop.errors import ConfigError
 from strop.feedback import FeedbackCollector, Ledger
 from strop.feedback.reviews import decided
+from strop.feedback.split import add_places
 from strop.home import Home
 from strop.ledger import open_collector, open_ledger, rules
 
@@ -572,7 +573,7 @@ def test_show_tells_all_about_one_answer(home: Home, strop: Strop, class_of: dic
     strop("feedback", "review", "--edit", class_of["ann"][0], "--text", "A loan.", "--by", "Ms Moon")
     with Ledger.open(home.ledger_db) as ledger:
         answer = next(one.id for one, _ in ledger.iterate())
-        ledger.add_places([(answer, "c" * 64, "train", "chosen")])
+        add_places(ledger, [(answer, "c" * 64, "train", "chosen")])
     found = strop("feedback", "show", answer[:8], "--json").json
     assert (found["id"], found["answer"], found["side"], found["reason"]) == (
         answer,

@@ -5,9 +5,10 @@ import pytest
 
 from strop.errors import UsageError
 from strop.feedback import Ledger, jsonlines
+from strop.feedback.cursors import Cursors
+from strop.feedback.export import exported
 from strop.feedback.importers import base, claudecode
 from strop.feedback.importers.claudecode import ClaudeCode
-from strop.feedback.jsonl import exported
 from strop.feedback.verify import problems
 
 CLAUDE = Path(__file__).parent / "claudecode"
@@ -86,7 +87,7 @@ def test_a_second_run_stores_nothing_and_reads_nothing(ledger):
     assert (done.added, done.known) == (3, 0)
     before = list(exported(ledger))
     assert base.run(ClaudeCode(), ledger, CLAUDE) == base.Imported()
-    assert list(ClaudeCode().read(CLAUDE, ledger.cursors("claudecode"))) == []
+    assert list(ClaudeCode().read(CLAUDE, Cursors(ledger, "claudecode"))) == []
     assert list(exported(ledger)) == before
 
 

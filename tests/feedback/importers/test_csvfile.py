@@ -5,6 +5,7 @@ import pytest
 
 from strop.errors import BadRecord
 from strop.feedback import Ledger
+from strop.feedback.cursors import Cursors
 from strop.feedback.importers import base
 from strop.feedback.importers.csvfile import Csv
 
@@ -115,7 +116,7 @@ def test_a_bad_file_names_line_and_column_and_nothing_is_stored(ledger, write, t
     with pytest.raises(BadRecord, match=said):
         base.run(Csv(), ledger, write(text))
     assert ledger.counts()["interactions"] == 0
-    assert ledger.cursors("csv") == {}
+    assert Cursors(ledger, "csv") == {}
 
 
 def test_an_unknown_column_is_named_with_the_nearest_known_one(write):

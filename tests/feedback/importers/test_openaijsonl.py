@@ -5,6 +5,7 @@ import pytest
 
 from strop.errors import BadRecord, UsageError
 from strop.feedback import Ledger
+from strop.feedback.cursors import Cursors
 from strop.feedback.importers import base
 from strop.feedback.importers.openaijsonl import OpenAiJsonl
 
@@ -140,7 +141,7 @@ def test_a_bad_line_names_line_and_field_and_nothing_is_stored(ledger, write, li
     with pytest.raises(BadRecord, match=f"{said}.*nothing of the file was stored"):
         base.run(OpenAiJsonl(), ledger, write(CHAT, line))
     assert ledger.counts()["interactions"] == 0
-    assert ledger.cursors("openai") == {}
+    assert Cursors(ledger, "openai") == {}
 
 
 def test_an_unknown_field_is_named_with_the_nearest_known_one(write):

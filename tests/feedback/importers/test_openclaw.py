@@ -7,13 +7,14 @@ import pytest
 
 from strop.errors import UsageError
 from strop.feedback import Ledger
+from strop.feedback.cursors import Cursors
+from strop.feedback.export import exported
 from strop.feedback.importers import base, openclaw_stores
 from strop.feedback.importers.openclaw import OpenClaw
 from strop.feedback.importers.openclaw_fields import Key
 from strop.feedback.importers.openclaw_records import LIMIT_CONTEXT_BYTES
 from strop.feedback.importers.openclaw_texts import Mark, emoji_value, heard, reactions_in
 from strop.feedback.importers.openclaw_tree import active
-from strop.feedback.jsonl import exported
 
 OPENCLAW = Path(__file__).parent / "openclaw"
 STATE = OPENCLAW / "state"
@@ -553,7 +554,7 @@ def test_what_was_appended_is_read_on_and_ids_stay(tmp_path, store, ledger, form
     path = as_jsonl(tmp_path / "s", TALK) if form == "jsonl" else store.write([HEADER, *TALK])
     assert base.run(OpenClaw(), ledger, path).added == 2
     path = as_jsonl(tmp_path / "s", [*TALK, *more]) if form == "jsonl" else store.write(more, start=5)
-    first, second = turns(path, ledger.cursors("openclaw"))
+    first, second = turns(path, Cursors(ledger, "openclaw"))
     assert [first.interaction.prompt, second.interaction.prompt] == ["What does it do?", complaint]
     assert first.next_message == complaint
     done = base.run(OpenClaw(), ledger, path)

@@ -7,9 +7,9 @@ import pytest
 
 from strop.errors import BadRecord, UsageError
 from strop.feedback import Ledger
+from strop.feedback.export import exported
 from strop.feedback.importers import base, reading
 from strop.feedback.importers.openwebui import OpenWebui
-from strop.feedback.jsonl import exported
 from strop.feedback.verify import problems
 
 (EXPORT,) = (Path(__file__).parent / "openwebui").glob("*.json")
