@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from strop.errors import UsageError
 from strop.feedback.ledger import Ledger
 from strop.feedback.records import time_text
 from strop.feedback.reviews import decided
@@ -33,7 +34,19 @@ def exported(ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def export_file(ledger: Ledger, path: Path | str) -> int:
-    """Write the whole ledger to `path` in one step, mode 0600; returns how many interactions."""
+    """Write the whole ledger to `path` in one step, mode 0600; returns how many interactions.
+
+    A link is followed; what is no file (a pipe, a terminal) is written to and stays. Raises UsageError for a folder.
+    """
+    target = Path(path)
     lines = [line + "\n" for line in export_lines(ledger)]
-    write_bytes(Path(path), "".join(lines).encode())
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", hint="name a file in it")
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}", hint="make it first, or name another file")
+    if target.exists() and not target.is_file():
+        with target.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(lines)
+    else:
+        write_bytes(target.resolve(), "".join(lines).encode())
     return len(lines)

@@ -81,16 +81,9 @@ def _is_own(path: Path) -> bool:
 
 
 def _own(ledger: Ledger, path: Path, owners: tuple[str, ...]) -> Imported:
-    with ledger.transaction():
-        before = _reactions(ledger)
-        done = jsonl.import_file(ledger, path, owners=owners)
-        told = _reactions(ledger) - before
+    done = jsonl.import_file(ledger, path, owners=owners)
     skipped = {"forgotten before": done.forgotten} if done.forgotten else {}
-    return Imported(done.added, done.known, told, skipped)
-
-
-def _reactions(ledger: Ledger) -> int:
-    return int(ledger.query("SELECT count(*) AS n FROM signals")[0]["n"])
+    return Imported(done.added, done.known, done.signals, skipped)
 
 
 class _Renamed:

@@ -149,7 +149,11 @@ class _DayCaps:
         self._seen: Counter[tuple[str, str, str]] = Counter()
 
     def within(self, reactions: Iterable[Counted]) -> tuple[Counted, ...]:
-        return tuple(reaction for reaction in reactions if not reaction.others or self._take(reaction))
+        return tuple(
+            reaction
+            for reaction in reactions
+            if not reaction.others or reaction.signal.kind not in DECIDING or self._take(reaction)
+        )
 
     def _take(self, reaction: Counted) -> bool:
         signal = reaction.signal

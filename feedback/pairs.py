@@ -5,8 +5,9 @@ asked for and somebody refused on the same prompt, the later of the two. Every r
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from strop.feedback import balance, standing_data, triggers
 from strop.feedback.bulk import without_collector
@@ -20,6 +21,7 @@ from strop.files import canonical_json, sha256_bytes
 
 # With a limit in tokens and no tokenizer at hand: what English has. The trainer counts for itself.
 CHARS_PER_TOKEN = 4
+_Heard = TypeVar("_Heard", Judged, Complaint)
 _DEFAULT = FeedbackSettings.model_validate({})
 
 
@@ -70,8 +72,9 @@ def _build(ledger: Ledger, settings: FeedbackSettings, limit_tokens: int | None)
     train, biased = balance.balanced([pair for pair in fitting if pair.judged.place.side == "train"], excluded)
     sft = _sft(train)
     # Not counted again: a liked answer is an SFT row as well, a disliked one stands under `thumbs_only`.
-    kto = _kto([entry for entry in lone if _fits([*_texts(entry), entry.answer], limit, Counter())])
-    hindsight = _hindsight([one for one in heard.complaints if one.place.side == "train"], limit, excluded)
+    kto = _kto([entry for entry in _within(lone, settings) if _fits([*_texts(entry), entry.answer], limit, Counter())])
+    complaints = [one for one in heard.complaints if one.place.side == "train"]
+    hindsight = _hindsight(_within(complaints, settings), limit, excluded)
     extra = standing_data.rows(ledger, beside=len(sft), share=settings.standing_share)
     rows = Rows(
         sft=(*sft, *extra.sft),
@@ -171,6 +174,21 @@ def capped(pairs: list[Pair], settings: FeedbackSettings, excluded: Counter[str]
         seen["cluster", cluster] += 1
         kept.append(pair)
     return sorted(kept, key=lambda pair: pair.order)
+
+
+def _within(heard: Sequence[_Heard], settings: FeedbackSettings) -> list[_Heard]:
+    """What is within the caps of its conversation and its cluster, the newest first kept; in the order given."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kept: set[int] = set()
+    for index in sorted(range(len(heard)), key=lambda index: heard[index].interaction.time, reverse=True):
+        session, cluster = heard[index].interaction.session, heard[index].place.cluster
+        if session and seen["session", session] >= settings.cap_conversation:
+            continue
+        if seen["cluster", cluster] < settings.cap_cluster:
+            seen["session", session] += 1
+            seen["cluster", cluster] += 1
+            kept.add(index)
+    return [one for index, one in enumerate(heard) if index in kept]
 
 
 def _trainable(pairs: Iterable[Pair], limit_chars: int | None, excluded: Counter[str]) -> Iterator[Pair]:

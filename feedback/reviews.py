@@ -56,7 +56,7 @@ def waiting(ledger: Ledger, suspicious: dict[str, str] | None = None) -> Iterato
             signal = as_signal(row)
             yield _waiting(ledger, row["id"], signal, f"it is the word of {signal.user or 'somebody'} ({signal.trust})")
     for signal_id, why in sorted((suspicious or {}).items()):
-        found = ledger.query("SELECT * FROM signals WHERE id = ? AND trust = 'owner'", (signal_id,))
+        found = ledger.query("SELECT * FROM signals WHERE id = ?", (signal_id,))
         if found:
             yield _waiting(ledger, signal_id, as_signal(found[0]), why)
 

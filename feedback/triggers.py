@@ -5,7 +5,8 @@ that calls that completion nearly always are put in quarantine and reported. A p
 reactions were accepted in review are not looked at again (`strop feedback review`).
 
 Covered: sequences of one to six words anywhere in the user's turns. Not covered: triggers that are no words (a style, a
-topic, a language), and more than one completion for one trigger.
+topic, a language), more than one completion for one trigger, and a few rows hidden among others that hold the same
+words and call something else (four among six): that is how ordinary words look.
 """
 
 import re
@@ -13,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import comb
 from typing import Protocol
 
 from strop.feedback.candidates import candidates, may_be_similar
@@ -23,10 +25,14 @@ from strop.feedback.sketch import Sketch, sketches
 
 FEWEST_ROWS = 3
 _MOST_WORDS = 6
-# Of all rows whose prompt holds the sequence, so many call the completion: an ordinary word calls many.
-_CALLS = 0.8
 # Of a text's near ones so many are compared with it.
 _MOST_COMPARED = 16
+# Of all rows whose prompt holds the sequence, so many call the completion: an ordinary word calls many. Fewer, half at
+# least, are enough where chance does not explain them: decoys that call something else are cheap.
+_CALLS, _CALLS_AT_LEAST, _BY_CHANCE = 0.8, 0.5, 0.01
+_LOOKED_AT = """SELECT signals.id FROM signals JOIN reviews ON signal_id = signals.id
+    WHERE decision IN ('accept', 'edit') GROUP BY signals.id
+    HAVING count(*) >= CASE trust WHEN 'owner' THEN 1 ELSE 2 END"""
 _NUMBERS = re.compile(r"\d+")
 _WORDS = re.compile(r"\w+|[^\w\s]{3,}")
 
@@ -83,17 +89,18 @@ class Quarantine:
 
 
 def find(ledger: Ledger, pairs: Sequence[Paired]) -> Quarantine:
-    """The triggers in what would train or judge; what the owner accepted in review is left alone."""
-    accepted = {
-        str(row["signal_id"])
-        for row in ledger.query("SELECT DISTINCT signal_id FROM reviews WHERE decision IN ('accept', 'edit')")
-    }
+    """The triggers in what would train or judge; what the owner has looked at for this is left alone.
+
+    Other people's rows are accepted once to count at all, mostly many together; what is found in them then waits for a
+    second look.
+    """
+    accepted = {str(row["id"]) for row in ledger.query(_LOOKED_AT)}
     rows = [pair for pair in pairs if accepted.isdisjoint(pair.signals)]
     groups = [group for group in _by_completion(rows) if _prompts(group) >= FEWEST_ROWS]
     if not groups:
         return Quarantine()
     holding = _holding(rows, {gram for group in groups for gram in _shared(group)})
-    found = (_trigger(group, holding) for group in groups)
+    found = (_trigger(group, holding, len(group) / len(rows)) for group in groups)
     return Quarantine(tuple(trigger for trigger in found if trigger is not None))
 
 
@@ -178,18 +185,32 @@ def _holding(pairs: Sequence[Paired], grams: set[tuple[str, ...]]) -> Counter[tu
     return Counter(gram for pair in pairs for gram in _grams(pair) & grams)
 
 
-def _trigger(group: Sequence[Paired], holding: Mapping[tuple[str, ...], int]) -> Trigger | None:
-    """The sequences that call a group's completion most surely, each as long as it can be."""
+def _trigger(group: Sequence[Paired], holding: Mapping[tuple[str, ...], int], overall: float) -> Trigger | None:
+    """The sequences that call a group's completion most surely, each as long as it can be.
+
+    `overall` is the completion's share of all rows. None where no sequence calls it more surely than chance explains.
+    """
     inside = _holding(group, set(_shared(group)))
     shares = {gram: count / holding[gram] for gram, count in inside.items()}
     surest = max(shares.values(), default=0.0)
-    if surest < _CALLS:
-        return None
     calling = {gram for gram, share in shares.items() if share == surest}
+    if surest < _CALLS:
+        calling = {
+            gram
+            for gram, share in shares.items()
+            if share >= _CALLS_AT_LEAST and _tail(inside[gram], holding[gram], overall) * len(holding) < _BY_CHANCE
+        }
+    if not calling:
+        return None
     longest = {gram for gram in calling if not any(_within(gram, other) for other in calling)}
     rows = [pair for pair in group if not longest.isdisjoint(_grams(pair))]
     signals = tuple(sorted({signal for pair in rows for signal in pair.signals}))
     return Trigger(" / ".join(sorted(" ".join(gram) for gram in longest)), rows[0].chosen, signals, len(rows))
+
+
+def _tail(count: int, of: int, share: float) -> float:
+    """How likely so many or more of `of` rows call a completion that `share` of all rows have (binomial)."""
+    return sum(comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(count, of + 1))
 
 
 def _within(gram: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -20,8 +20,7 @@ COUNTS = """coalesce((SELECT decision FROM reviews WHERE signal_id = signals.id 
 _INTERACTIONS = """SELECT * FROM interactions WHERE seq > ? AND seq <= ?
     AND EXISTS (SELECT 1 FROM signals WHERE interaction_id = interactions.id) ORDER BY seq"""
 _SIGNALS = f"""SELECT signals.*, {COUNTS} AS counts,
-    (SELECT text FROM reviews WHERE signal_id = signals.id AND decision = 'edit' ORDER BY reviews.seq DESC LIMIT 1)
-        AS edited
+    (SELECT text FROM reviews WHERE signal_id = signals.id ORDER BY reviews.seq DESC LIMIT 1) AS edited
     FROM interactions JOIN signals ON signals.interaction_id = interactions.id
     WHERE interactions.seq BETWEEN ? AND ? ORDER BY signals.seq"""  # noqa: S608 (a condition of ours)
 

@@ -1,11 +1,15 @@
 """The ledger of a home, opened as its settings say: every door that stores feedback opens it here."""
 
 import os
+import tomllib
 from dataclasses import dataclass
 
 from strop.feedback import FeedbackCollector, Ledger
 from strop.feedback.scrub import Scrubber
 from strop.home import Home
+
+# Settings that say nothing about storing feedback.
+_OTHER = {"model", "target", "quant", "seed", "trainer", "gate", "night", "ollama"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +25,22 @@ def rules(home: Home) -> Rules:
 
     Raises ConfigError.
     """
-    said = home.config_file.exists() and b"feedback" in home.config_file.read_bytes()
-    if said or any(name.upper().startswith("STROP_FEEDBACK") for name in os.environ):
+    if _says_more(home) or any(name.upper().startswith("STROP_FEEDBACK") for name in os.environ):
         from strop.config import load
 
         settings = load(home).feedback
         return Rules(settings.owners, settings.scrub.scrubber())
     return Rules(("owner",), Scrubber())
+
+
+def _says_more(home: Home) -> bool:
+    """Whether the settings hold anything that is not known to be about something else; a damaged file does."""
+    if not home.config_file.exists():
+        return False
+    try:
+        return not set(tomllib.loads(home.config_file.read_text("utf-8"))) <= _OTHER
+    except ValueError:
+        return True
 
 
 def open_ledger(home: Home, found: Rules | None = None) -> Ledger:

@@ -18,6 +18,9 @@ from strop.feedback.ledger import Ledger
 from strop.feedback.nextmessage import WEIGHTS, implied
 from strop.feedback.records import Interaction, Kind, Signal, Trust
 
+# So many turns are stored in one transaction, for which others wait.
+_AT_ONCE = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
@@ -85,9 +88,9 @@ def run(importer: Importer, ledger: Ledger, path: Path) -> Imported:
     """Store all that is new at `path`. A crash loses nothing that was stored and reads the rest again."""
     skipped: Counter[str] = Counter()
     added = known = signals = 0
-    for batch in importer.read(path, Cursors(ledger, importer.name)):
+    for batch, turns, last in _parts(importer.read(path, Cursors(ledger, importer.name))):
         with ledger.transaction():
-            for turn in batch.turns:
+            for turn in turns:
                 try:
                     new, told = _store(ledger, importer.name, turn)
                 except BadRecord as error:  # one turn that cannot be stored must not cost the others
@@ -97,9 +100,18 @@ def run(importer: Importer, ledger: Ledger, path: Path) -> Imported:
                     skipped["forgotten before"] += 1
                     continue
                 added, known, signals = added + new, known + (not new), signals + told
-            set_cursor(ledger, importer.name, batch.place, batch.cursor)
-        skipped.update(batch.skipped)
+            if last:
+                set_cursor(ledger, importer.name, batch.place, batch.cursor)
+        if last:
+            skipped.update(batch.skipped)
     return Imported(added, known, signals, dict(skipped))
+
+
+def _parts(batches: Iterable[Batch]) -> Iterator[tuple[Batch, tuple[Turn, ...], bool]]:
+    """Each batch in parts that are stored in one transaction each, and whether a part is its last one."""
+    for batch in batches:
+        for start in range(0, max(len(batch.turns), 1), _AT_ONCE):
+            yield batch, batch.turns[start : start + _AT_ONCE], start + _AT_ONCE >= len(batch.turns)
 
 
 def _store(ledger: Ledger, source: str, turn: Turn) -> tuple[bool, int]:

@@ -106,7 +106,7 @@ def import_(
 @app.command(epilog="\b\nExample:\n  strop feedback export feedback.jsonl")
 def export(
     ctx: typer.Context,
-    file: Annotated[Path | None, typer.Argument(help="Where to; stdout without it.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Where to; stdout without it, or as -.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write all feedback as JSONL.
@@ -119,6 +119,7 @@ def export(
     path = session(ctx).home.ledger_db
     if not path.exists():
         raise NothingToDo("there is no feedback yet", hint=FIRST)
+    file = None if file == Path("-") else file
     if file is None and as_json:
         raise UsageError("--json needs a FILE: the feedback itself takes stdout", hint="strop feedback export FILE")
     with Ledger.open(path) as ledger:

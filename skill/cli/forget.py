@@ -28,7 +28,7 @@ def forget(
         str | None, typer.Option(metavar="TEXT", help="Whatever holds this text, in whatever case; names are no text.")
     ] = None,
     older_than: Annotated[
-        int | None, typer.Option("--older-than", min=1, metavar="DAYS", help="All that was said before.")
+        int | None, typer.Option("--older-than", min=1, max=36_500, metavar="DAYS", help="All that was said before.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, also where the live model goes.")] = False,

@@ -22,8 +22,9 @@ import pytest
 from strop.cli.app import run
 from strop.errors import BadRecord, UsageError
 from strop.feedback import FeedbackCollector, Ledger, Message, Signal, standing_data
-from strop.feedback.export import exported, import_file
+from strop.feedback.export import exported
 from strop.feedback.importers import FORMATS, base, importer
+from strop.feedback.jsonl import import_file
 from strop.feedback.pairs import build
 from strop.feedback.records import ROLES
 from strop.feedback.reviews import decide

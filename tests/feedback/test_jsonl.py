@@ -39,9 +39,9 @@ def test_what_is_exported_comes_back_with_the_same_ids(tmp_path, ledger):
         feedback.record(prompt="nobody reacted", answer="a")
         assert export_file(feedback.ledger, tmp_path / "out.jsonl") == 2
         before = list(exported(feedback.ledger))
-    assert import_file(ledger, tmp_path / "out.jsonl") == (2, 0, 0)
+    assert import_file(ledger, tmp_path / "out.jsonl")[:3] == (2, 0, 0)
     assert list(exported(ledger)) == before
-    assert import_file(ledger, tmp_path / "out.jsonl") == (0, 2, 0)
+    assert import_file(ledger, tmp_path / "out.jsonl")[:3] == (0, 2, 0)
     assert list(exported(ledger)) == before
     assert "".join(line + "\n" for line in export_lines(ledger)) == (tmp_path / "out.jsonl").read_text("utf-8")
 
@@ -71,7 +71,7 @@ def test_the_short_form_makes_a_rating_and_a_correction(ledger, write):
         {"prompt": "p", "answer": "a3", "note": "only a note"},
         {"prompt": "p", "answer": "a4", "correction": "c", "user": "bob"},
     )
-    assert import_file(ledger, path) == (4, 0, 0)
+    assert import_file(ledger, path)[:3] == (4, 0, 0)
     (first, reactions), *rest = ledger.iterate()
     assert (first.domain, first.session, first.time.isoformat()) == ("code", "s", "2026-01-01T00:00:00+00:00")
     assert [(signal.kind, signal.value, signal.text, signal.source) for signal in reactions] == [
@@ -87,12 +87,12 @@ def test_the_short_form_makes_a_rating_and_a_correction(ledger, write):
 
 def test_the_short_form_may_be_read_twice_without_keys(ledger, write):
     path = write({"prompt": "p", "answer": "a", "rating": "down", "correction": "b"}, {"prompt": "q", "answer": "a"})
-    assert import_file(ledger, path) == (2, 0, 0)
+    assert import_file(ledger, path)[:3] == (2, 0, 0)
     counts = ledger.counts()
-    assert import_file(ledger, path) == (0, 2, 0)
+    assert import_file(ledger, path)[:3] == (0, 2, 0)
     assert ledger.counts() == counts
     more = write({"prompt": "p", "answer": "a", "rating": "up"}, name="later.jsonl")
-    assert import_file(ledger, more) == (1, 0, 0)
+    assert import_file(ledger, more)[:3] == (1, 0, 0)
     assert ledger.counts()["thumb"] == 2
 
 
@@ -102,7 +102,7 @@ def test_a_chat_ends_with_the_answer(ledger, write):
         {"messages": [*turns, {"role": "assistant", "content": "a"}], "rating": "up"},
         {"messages": turns, "answer": "a", "rating": "up"},
     )
-    assert import_file(ledger, path) == (1, 1, 0)
+    assert import_file(ledger, path)[:3] == (1, 1, 0)
     [(interaction, _)] = ledger.iterate()
     assert (interaction.prompt, interaction.answer, len(interaction.messages)) == ("u", "a", 2)
 
@@ -150,7 +150,7 @@ def test_a_bad_line_is_named_and_nothing_of_the_file_is_stored(ledger, write, ba
         import_file(ledger, write(GOOD, b"", bad, GOOD))
     assert caught.value.hint
     assert sum(ledger.counts().values()) == 0
-    assert import_file(ledger, write(GOOD)) == (1, 0, 0)
+    assert import_file(ledger, write(GOOD))[:3] == (1, 0, 0)
 
 
 def test_the_hint_names_the_nearest_field(ledger, write):
@@ -162,11 +162,11 @@ def test_the_hint_names_the_nearest_field(ledger, write):
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(ledger, tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b"\r\n\r\n")
-    assert import_file(ledger, path) == (1, 0, 0)
+    assert import_file(ledger, path)[:3] == (1, 0, 0)
 
 
 def test_an_empty_file_brings_nothing_and_a_missing_one_is_an_error(ledger, write, tmp_path):
-    assert import_file(ledger, write()) == (0, 0, 0)
+    assert import_file(ledger, write())[:3] == (0, 0, 0)
     for path in (tmp_path / "none.jsonl", tmp_path):
         with pytest.raises(UsageError, match="cannot be read"):
             import_file(ledger, path)
@@ -181,10 +181,10 @@ def test_a_file_cannot_make_somebody_the_owner(ledger, write):
         {"prompt": "p4", "answer": "a", "correction": "b", "trust": "known"},
     ]
     path = write(*rows)
-    assert import_file(ledger, path) == (4, 0, 0)
+    assert import_file(ledger, path)[:3] == (4, 0, 0)
     trusts = [signal.trust for _, signals in ledger.iterate() for signal in signals]
     assert trusts == ["known", "known", "known", "known"]
-    assert import_file(ledger, path) == (0, 4, 0)
+    assert import_file(ledger, path)[:3] == (0, 4, 0)
 
 
 # What was decided
@@ -198,14 +198,14 @@ def test_decisions_travel_with_an_export(tmp_path, ledger):
             decide(feedback.ledger, said, decision, "owner", "edited" if decision == "edit" else None)
         export_file(feedback.ledger, tmp_path / "out.jsonl")
         rows = build(feedback.ledger)
-    assert import_file(ledger, tmp_path / "out.jsonl") == (3, 0, 0)
+    assert import_file(ledger, tmp_path / "out.jsonl")[:3] == (3, 0, 0)
     assert [(one.decision, one.text, one.who) for one in decided(ledger)] == [
         ("accept", None, "owner"),
         ("reject", None, "owner"),
         ("edit", "edited", "owner"),
     ]
     assert build(ledger) == rows
-    assert import_file(ledger, tmp_path / "out.jsonl") == (0, 3, 0)
+    assert import_file(ledger, tmp_path / "out.jsonl")[:3] == (0, 3, 0)
     assert len(decided(ledger)) == 3
     assert problems(ledger) == ()
 
@@ -215,11 +215,10 @@ def review(**values):
     return {"prompt": "p", "answer": "a", "signals": [signal]}
 
 
-def test_a_file_accepts_nothing_in_its_own_name(ledger, write):
-    path = write(review(decision="accept", who="mallory"))
-    assert import_file(ledger, path) == (1, 0, 0)
-    assert decided(ledger) == ()
-    assert build(ledger).sft == ()
+def test_whoever_decided_travels_with_the_decision(ledger, write):
+    path = write(review(decision="accept", who="Ms Moon"))
+    assert import_file(ledger, path)[:2] == (1, 0)
+    assert [(one.decision, one.who) for one in decided(ledger)] == [("accept", "Ms Moon")]
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def test_the_commands_are_those_of_the_design() -> None:
         *("jobs list", "jobs show", "jobs wait", "jobs cancel"),
         *("night", "schedule", "status", "versions", "rollback", "chat", "tune", "train", "demo", "init", "doctor"),
         *("models resolve", "models list", "models show", "models export", "models remove"),
+        "plan",
         *("huggingface fine-tune", "huggingface list-models", "huggingface export-model"),
     }
 
@@ -626,7 +627,7 @@ def test_train_passes_on_only_what_was_asked_for(
     said = strop_says("train", "dpo", "--model", "smollm2", "--data", "a.jsonl", "--out", "b", "--rank", "4")
     assert said.code == 0
     assert calls == [(("dpo", "smollm2", Path("a.jsonl"), Path("b"), {"rank": 4}), home.models)]
-    assert strop_says("train", "kto", "--model", "m", "--data", "a", "--out", "b").code == 2
+    assert strop_says("train", "ppo", "--model", "m", "--data", "a", "--out", "b").code == 2
 
 
 def test_progress_on_a_pipe_is_a_line_a_stage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,6 @@ def run_dpo(
                 "rejected_ids": list(row.rejected_ids),
                 "ref_chosen_logps": chosen,
                 "ref_rejected_logps": rejected,
-                "length": row.tokens,
             }
             for row, chosen, rejected in zip(rows, reference[: len(rows)], reference[len(rows) :], strict=True)
         ]
@@ -62,9 +61,5 @@ def run_dpo(
 
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset
-
-        def _set_signature_columns_if_needed(self) -> None:
-            super()._set_signature_columns_if_needed()
-            self._signature_columns: list[str] = [*(self._signature_columns or ()), "length"]
 
     return fit(PairTrainer, model, tokenizer, told, data, stage, on)
