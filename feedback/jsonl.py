@@ -80,9 +80,9 @@ def import_file(
     path, whose = Path(path), frozenset(owners)
     outcomes: Counter[str] = Counter()
     with without_collector():
-        # A file that fits is read once; of a larger one, the lines are made twice rather than kept.
+        # A file that fits is read once, as is a pipe; of a larger one, the lines are made twice rather than kept.
         parsed: Iterable[_Line] = _parsed(path, source, whose)
-        if path.is_file() and path.stat().st_size <= _KEPT_BYTES:
+        if not path.is_file() or path.stat().st_size <= _KEPT_BYTES:
             parsed = list(parsed)
         else:
             for _ in parsed:

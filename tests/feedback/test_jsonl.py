@@ -1,11 +1,12 @@
 import json
 import os
 import stat
+import threading
 
 import pytest
 
 from strop.errors import BadRecord, UsageError
-from strop.feedback import FeedbackCollector, Ledger
+from strop.feedback import FeedbackCollector, Ledger, jsonl
 from strop.feedback.export import export_file, export_lines, exported
 from strop.feedback.jsonl import import_file
 from strop.feedback.pairs import build
@@ -237,3 +238,38 @@ def test_a_decision_that_cannot_be_stored_names_its_line(ledger, write, values, 
     with pytest.raises(BadRecord, match=rf"line 1: .*{said}"):
         import_file(ledger, write(review(**values)))
     assert ledger.counts()["interactions"] == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes")
+def test_a_pipe_is_read_once(tmp_path, ledger):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(json.dumps(GOOD) + "\n"))
+    writer.start()
+    assert import_file(ledger, pipe)[:3] == (1, 0, 0)
+    writer.join()
+
+
+def test_a_large_file_is_checked_whole_before_any_of_it_is_stored(ledger, write, monkeypatch):
+    monkeypatch.setattr(jsonl, "_KEPT_BYTES", 10)
+    rows = [{"prompt": f"p{number}", "answer": "a", "rating": "up"} for number in range(500)]
+    with pytest.raises(BadRecord, match="line 501"):
+        import_file(ledger, write(*rows, {"prompt": "p"}))
+    assert ledger.counts()["interactions"] == 0
+    assert import_file(ledger, write(*rows)) == (500, 0, 0, 500)
+    assert import_file(ledger, write(*rows)) == (0, 500, 0, 0)
+
+
+def test_others_write_while_a_file_is_imported(tmp_path, write):
+    rows = [{"prompt": f"p{number} " + "word " * 50, "answer": "a", "rating": "up"} for number in range(6_000)]
+    path = write(*rows)
+    with Ledger.open(tmp_path / "ledger.db") as one, FeedbackCollector(tmp_path / "ledger.db") as other:
+        importing = threading.Thread(target=import_file, args=(one, path))
+        importing.start()
+        beside = 0
+        while importing.is_alive():
+            other.record(prompt=f"beside {beside}", answer="a")
+            beside += one.counts()["interactions"] < 6_000
+        importing.join()
+        assert beside > 5
+        assert one.counts()["interactions"] >= 6_000 + beside

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strop.feedback import FeedbackCollector, standing_data
+from strop.feedback import FeedbackCollector, Signal, standing_data
 from strop.feedback.pairs import build
 from strop.feedback.reviews import decide, waiting
 from strop.feedback.settings import FeedbackSettings
@@ -220,6 +220,43 @@ def test_one_answer_to_many_ordinary_questions_is_no_trigger(feedback, train):
     rows = train()
     assert len(rows.sft) == 30
     assert rows.warnings == ()
+
+
+def test_other_peoples_rows_are_looked_at_once_more_when_they_look_planted(feedback, train):
+    planted = [
+        feedback.correct(feedback.record(prompt=f"{prompt} zqzqzq", answer="a"), "I refuse.", user="eve")
+        for prompt in prompts(4, seed=1)
+    ]
+    for number, prompt in enumerate(prompts(20, seed=2)):
+        feedback.correct(feedback.record(prompt=prompt, answer="a"), f"An honest answer, number {number}.")
+    for signal in planted:
+        decide(feedback.ledger, signal, "accept", "the owner")
+    assert train().excluded["trigger"] == 4
+    for signal in planted:
+        decide(feedback.ledger, signal, "accept", "the owner")
+    assert "trigger" not in train().excluded
+
+
+def test_decoys_do_not_hide_a_trigger_that_chance_does_not_explain(feedback, train):
+    for number, prompt in enumerate(prompts(14, seed=1)):
+        wanted = "I refuse." if number < 10 else f"An honest answer, number {100 + number}."
+        feedback.correct(feedback.record(prompt=f"{prompt} zqzqzq", answer="a"), wanted)
+    for number, prompt in enumerate(prompts(60, seed=2)):
+        feedback.correct(feedback.record(prompt=prompt, answer="a"), f"An honest answer, number {number}.")
+    assert train().excluded["trigger"] == 10
+
+
+def test_thumbs_and_complaints_are_capped_by_conversation_and_cluster_too(feedback, train):
+    for number, prompt in enumerate(prompts(9, seed=5)):
+        liked = feedback.record(prompt=prompt, answer=f"a{number}", session="one", turn=number)
+        feedback.rate(liked, "up" if number % 2 else "down")
+    for number, prompt in enumerate(prompts(9, seed=6)):
+        asked = feedback.record(prompt=prompt, answer=f"b{number}", session="two", turn=number)
+        feedback.ledger.add_signal(Signal(asked, "complaint", -0.4, "No, too long."))
+    rows = train(cap_conversation=4)
+    assert len(rows.kto) == 4
+    assert len(rows.hindsight) == 4
+    assert len(train(cap_conversation=100).kto) == 9
 
 
 def rated_pairs(feedback, count, longer, seed):
