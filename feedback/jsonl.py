@@ -133,23 +133,24 @@ def _batches(parsed: Iterable[_Line]) -> Iterator[list[_Line]]:
         yield batch
 
 
-def _store(ledger: Ledger, batch: list[_Line]) -> Iterator[_Outcome]:
-    """Store a batch at once where nothing stands against it, else line by line, so that the right line is named.
-
-    Scrubbing and sketching, which take the time, are done before anything is locked.
-    """
+def _store(ledger: Ledger, batch: list[_Line]) -> list[_Outcome]:
+    """Store a batch at once where nothing stands against it, else line by line, so that the right line is named."""
     try:
-        stored = ledger.put_interactions([line.interaction for line in batch])
-        pairs = zip(batch, stored, strict=True)
-        told = ledger.put_signals(
-            [_about(signal, stored_id) for line, (stored_id, _) in pairs for signal in line.signals]
-        )
+        with ledger.transaction():
+            stored = ledger.put_interactions([line.interaction for line in batch])
+            pairs = zip(batch, stored, strict=True)
+            told = iter(
+                ledger.put_signals(
+                    [_about(signal, stored_id) for line, (stored_id, _) in pairs for signal in line.signals]
+                )
+            )
+            done = [
+                _outcome(ledger, line, new, [next(told) for _ in line.signals])
+                for line, (_, new) in zip(batch, stored, strict=True)
+            ]
     except (BadRecord, Forgotten):
-        yield from (_store_one(ledger, line) for line in batch)
-        return
-    done = iter(told)
-    for line, (_, new) in zip(batch, stored, strict=True):
-        yield _outcome(ledger, line, new, [next(done) for _ in line.signals])
+        done = [_store_one(ledger, line) for line in batch]
+    return done
 
 
 def _outcome(ledger: Ledger, line: _Line, new: bool, told: list[tuple[str, bool]]) -> _Outcome:

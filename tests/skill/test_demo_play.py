@@ -88,7 +88,8 @@ def test_both_nights_are_played_through_the_product(
         assert (night["rows"]["dpo"], night["rows"]["gate"]) == (40, 40)
         assert night["held_out_before"]["n"] == night["held_out_after"]["n"] == play.HELD_OUT
         assert set(night["seconds"]) >= {"pairs", "train", "build", "certify", "gate", "report"}
-    assert one["rows"]["sft"] == 40 < two["rows"]["sft"]  # a coin likes some of what the person does not
+    # Whatever answer the tiny model gets right by chance is liked; a coin likes far more of them.
+    assert 40 <= one["rows"]["sft"] <= 40 + one["rows"]["thumbs_up"] < two["rows"]["sft"]
     other = Home(tiny_demo.path / play.NIGHT_TWO)
     assert one["version"] == Versions(tiny_demo.state_db).get("live").tag == one["candidate"]
     assert two["version"] == Versions(other.state_db).get("live").tag != two["candidate"]

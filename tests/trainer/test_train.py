@@ -173,7 +173,8 @@ def test_bfloat16_trains_too_and_stays_bfloat16(
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     sft, dpo = ([at.loss for at in seen if at.stage == stage] for stage in ("sft", "dpo"))
     assert sft[-1] < sft[0] / 2
-    assert dpo[0] == pytest.approx(math.log(2), abs=1e-4)
+    # The reference comes from other batches, and bfloat16 keeps 8 bits of a number: sums differ in the third place.
+    assert dpo[0] == pytest.approx(math.log(2), abs=2e-3)
     assert dpo[-1] < dpo[0] - 0.05
 
 
