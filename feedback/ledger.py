@@ -22,7 +22,7 @@ from strop.feedback.scrub import Given, Scrubbed, Scrubber
 from strop.feedback.scrubbed import (
     Scrub,
     given_before,
-    kind_of,
+    parts_of,
     scrubbed_interaction,
     scrubbed_signal,
     scrubbed_text,
@@ -124,19 +124,6 @@ class Ledger:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-
-    @contextlib.contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """A part of an open transaction that is undone alone when the block raises."""
-        with self._use() as connection:
-            connection.execute("SAVEPOINT part")
-            try:
-                yield
-            except BaseException:
-                connection.execute("ROLLBACK TO part")
-                raise
-            finally:
-                connection.execute("RELEASE part")
 
     def add_interaction(self, interaction: Interaction) -> str:
         """Store an interaction, scrubbed, and return its id, which is on disk then. The same one twice is one row.
@@ -248,7 +235,7 @@ class Ledger:
         given = [(stored_id, values) for stored_id, values in given if values]
         key = self._key() if given else b""
         rows = (
-            (stored_id, placeholder, value_print(key, kind_of(placeholder), value))
+            (stored_id, placeholder, value_print(key, parts_of(placeholder)[0], value))
             for stored_id, values in given
             for placeholder, value in values.items()
         )

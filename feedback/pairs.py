@@ -162,33 +162,30 @@ def _lone_pair(entry: Judged, text: str) -> Pair:
 
 def capped(pairs: list[Pair], settings: FeedbackSettings, excluded: Counter[str]) -> list[Pair]:
     """At most so many pairs of one conversation and of one cluster, the newest: no single place may outweigh all."""
-    kept: list[Pair] = []
-    seen: Counter[tuple[str, str]] = Counter()
-    for pair in sorted(pairs, key=lambda pair: pair.judged.when, reverse=True):
-        session, cluster = pair.judged.interaction.session, pair.judged.place.cluster
-        over = session and seen["session", session] >= settings.cap_conversation
-        if over or seen["cluster", cluster] >= settings.cap_cluster:
-            excluded["capped"] += 1
-            continue
-        seen["session", session] += 1
-        seen["cluster", cluster] += 1
-        kept.append(pair)
+    newest = sorted(pairs, key=lambda pair: pair.judged.when, reverse=True)
+    kept = [pair for pair, fits in zip(newest, _fitting([one.judged for one in newest], settings), strict=True) if fits]
+    excluded["capped"] += len(pairs) - len(kept)
     return sorted(kept, key=lambda pair: pair.order)
 
 
 def _within(heard: Sequence[_Heard], settings: FeedbackSettings) -> list[_Heard]:
     """What is within the caps of its conversation and its cluster, the newest first kept; in the order given."""
+    newest = sorted(range(len(heard)), key=lambda index: heard[index].interaction.time, reverse=True)
+    fits = dict(zip(newest, _fitting([heard[index] for index in newest], settings), strict=True))
+    return [one for index, one in enumerate(heard) if fits[index]]
+
+
+def _fitting(newest_first: Iterable[Judged | Complaint], settings: FeedbackSettings) -> Iterator[bool]:
+    """For each, whether it is within the caps beside those before it."""
     seen: Counter[tuple[str, str]] = Counter()
-    kept: set[int] = set()
-    for index in sorted(range(len(heard)), key=lambda index: heard[index].interaction.time, reverse=True):
-        session, cluster = heard[index].interaction.session, heard[index].place.cluster
-        if session and seen["session", session] >= settings.cap_conversation:
-            continue
-        if seen["cluster", cluster] < settings.cap_cluster:
+    for one in newest_first:
+        session, cluster = one.interaction.session, one.place.cluster
+        over = session and seen["session", session] >= settings.cap_conversation
+        fits = not over and seen["cluster", cluster] < settings.cap_cluster
+        if fits:
             seen["session", session] += 1
             seen["cluster", cluster] += 1
-            kept.add(index)
-    return [one for index, one in enumerate(heard) if index in kept]
+        yield fits
 
 
 def _trainable(pairs: Iterable[Pair], limit_chars: int | None, excluded: Counter[str]) -> Iterator[Pair]:

@@ -54,20 +54,22 @@ def value_print(key: bytes, kind: str, value: str) -> int:
     return hmac.digest(key, f"{kind}\0{value}".encode(errors="surrogatepass"), "sha256")[0]
 
 
-def kind_of(placeholder: str) -> str:
-    """EMAIL of <EMAIL_2>."""
-    return placeholder.strip("<>").rpartition("_")[0]
+def parts_of(placeholder: str) -> tuple[str, int]:
+    """("EMAIL", 2) of <EMAIL_2>."""
+    kind, _, number = placeholder.strip("<>").rpartition("_")
+    return kind, int(number)
 
 
 def given_before(prints: Mapping[str, int], key: bytes) -> Given | None:
     """What a later text goes on from, by the prints of an answer's placeholders; None where it has none."""
     if not prints:
         return None
-    known = {(kind_of(placeholder), kept): placeholder for placeholder, kept in prints.items()}
+    known: dict[tuple[str, int], str] = {}
     last: dict[str, int] = {}
-    for placeholder in prints:
-        kind = kind_of(placeholder)
-        last[kind] = max(last.get(kind, 0), int(placeholder.strip("<>").rpartition("_")[2]))
+    for placeholder, kept in prints.items():
+        kind, number = parts_of(placeholder)
+        known[kind, kept] = placeholder
+        last[kind] = max(last.get(kind, 0), number)
     return Given(lambda kind, value: known.get((kind, value_print(key, kind, value))), last)
 
 

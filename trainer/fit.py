@@ -1,7 +1,7 @@
 """What all methods share: the arguments of TRL's trainers, the run itself, and what a run reports."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,21 @@ def device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def labelled(prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> dict[str, list[int]]:
+    """A row as TRL's SFT takes it: only the answer has labels."""
+    return {
+        "input_ids": [*prompt_ids, *completion_ids],
+        "labels": [*[-100] * len(prompt_ids), *completion_ids],
+    }
+
+
+class TokenRows:
+    """For a trainer of TRL's whose rows are token ids already: nothing is left to prepare."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset
 
 
 def arguments(stage: StageRecipe, recipe: Recipe, scratch: Path) -> dict[str, Any]:

@@ -206,10 +206,7 @@ def train_file(
     TrainerSettings. Raises BadTrainingFile before anything is loaded, UsageError where `out` exists. `log` takes what
     the libraries print.
     """
-    if out.exists():
-        raise UsageError(f"{out} exists already", hint="name a new folder with --out")
-    need_training_packages()
-    rows = rowfile.read(data)
+    rows = checked(data, out)
     chosen = made_plan(rowfile.counts(rows), method, overrides, settings)
     base = resolve(model, models_dir, lambda note: on_progress("model", None, note))
     job = Job(
@@ -221,6 +218,14 @@ def train_file(
         held_share=held_share,
     )
     return Trained(out, run_child(job, on_progress, log), chosen.choices)
+
+
+def checked(data: Path, out: Path) -> rowfile.RowFile:
+    """The rows of a call that can begin. Raises UsageError where `out` exists, Missing, and BadTrainingFile."""
+    if out.exists():
+        raise UsageError(f"{out} exists already", hint="name a new folder with --out")
+    need_training_packages()
+    return rowfile.read(data)
 
 
 def made_plan(

@@ -10,7 +10,6 @@ from strop.cli.jobs import DetachFlag
 from strop.cli.models import NAMES
 from strop.cli.output import JsonFlag, hint, say, session, show
 from strop.cli.progress import progress
-from strop.errors import UsageError
 
 app = typer.Typer()
 
@@ -84,7 +83,9 @@ def train(
     home = session(ctx).home.ensure()
     if detach:
         load(home)
-        _check(data, out)
+        from strop.trainer.run import checked
+
+        checked(data, out)  # what is wrong with the call is found before it goes into the background
         return jobs.start(ctx, as_json=as_json)
     asked = {
         "rank": rank,
@@ -117,14 +118,3 @@ def train(
         )
     show(result.as_dict(), as_json=as_json, human=lambda: say(result.sentence))
     hint(f"strop tune {data} --model {model} --to model.gguf makes it a file that can be served")
-
-
-def _check(data: Path, out: Path) -> None:
-    """What is wrong with a call and is found at once, before it goes into the background."""
-    from strop.trainer import rowfile
-    from strop.trainer.run import need_training_packages
-
-    if out.exists():
-        raise UsageError(f"{out} exists already", hint="name a new folder with --out")
-    need_training_packages()
-    rowfile.read(data)

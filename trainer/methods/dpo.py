@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from strop.trainer.fit import OnProgress, arguments, fit
+from strop.trainer.fit import OnProgress, TokenRows, arguments, fit
 from strop.trainer.measure import answer_logprobs
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import Example, PairExample
@@ -52,14 +52,11 @@ def run_dpo(
         label_smoothing=stage.label_smoothing,
     )
 
-    class PairTrainer(DPOTrainer):
+    class PairTrainer(TokenRows, DPOTrainer):
         """DPO on rows that are token ids already, with what the reference gave them."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.precompute_ref_logps = True  # set here, TRL would compute them, and hash the whole model for its cache
-
-        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-            return dataset
 
     return fit(PairTrainer, model, tokenizer, told, data, stage, on)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from strop.trainer.fit import OnProgress, arguments, fit
+from strop.trainer.fit import OnProgress, arguments, fit, labelled
 from strop.trainer.head import is_a_projection
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import HintedExample
@@ -32,10 +32,8 @@ def run_hindsight(
     data = Dataset.from_list(
         [
             {
-                "input_ids": [*row.prompt_ids, *row.completion_ids],
-                "labels": [*[-100] * len(row.prompt_ids), *row.completion_ids],
+                **labelled(row.prompt_ids, row.completion_ids),
                 "hinted_ids": [*row.hinted_ids, *row.completion_ids],
-                "length": row.tokens,
             }
             for row in rows
         ]

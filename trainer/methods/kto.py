@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from strop.errors import NotEnoughData
-from strop.trainer.fit import OnProgress, arguments, fit
+from strop.trainer.fit import OnProgress, TokenRows, arguments, fit
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import RatedExample
 
@@ -65,11 +65,8 @@ def run_kto(
         undesirable_weight=weights[1],
     )
 
-    class RatedTrainer(KTOTrainer):
+    class RatedTrainer(TokenRows, KTOTrainer):
         """KTO on rows that are token ids already."""
-
-        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-            return dataset
 
     return fit(RatedTrainer, model, tokenizer, told, data, stage, on)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from strop.trainer.fit import OnProgress, arguments, fit
+from strop.trainer.fit import OnProgress, arguments, fit, labelled
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import Example
 
@@ -22,14 +22,6 @@ def run_sft(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    data = Dataset.from_list(
-        [
-            {
-                "input_ids": [*row.prompt_ids, *row.completion_ids],
-                "labels": [*[-100] * len(row.prompt_ids), *row.completion_ids],
-            }
-            for row in rows
-        ]
-    )
+    data = Dataset.from_list([labelled(row.prompt_ids, row.completion_ids) for row in rows])
     told = SFTConfig(**arguments(stage, recipe, scratch), max_length=None, packing=False)
     return fit(SFTTrainer, model, tokenizer, told, data, stage, on)
