@@ -7,6 +7,7 @@ ledger uses a rollback journal with synchronous=EXTRA; from 3.51.3 on a write-ah
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _WAL_IS_SOUND = sqlite3.sqlite_version_info >= (3, 51, 3)
 JOURNAL_MODE = "wal" if _WAL_IS_SOUND else "delete"
 # As SQLite counts them: 2 is FULL, 3 is EXTRA (also syncs the folder after the journal is removed).
 SYNCHRONOUS = 2 if _WAL_IS_SOUND else 3
+_ASK_AGAIN_S = 0.001
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -50,6 +52,27 @@ def _ready_connection(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def in_turn(connection: sqlite3.Connection, statement: str) -> None:
+    """Run BEGIN IMMEDIATE or COMMIT as soon as no other holds the file, asking every millisecond for half a minute.
+
+    SQLite's own waiting asks ever more seldom, in the end every 100 ms, and so may never meet the short gaps of
+    somebody who writes one part after another.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                    raise
+            time.sleep(_ASK_AGAIN_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
 def _private_file(path: Path) -> None:

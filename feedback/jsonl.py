@@ -12,6 +12,7 @@ people whom you would let decide.
 """
 
 import difflib
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -42,8 +43,10 @@ from strop.feedback.reviews import DECISIONS, Review, put
 from strop.feedback.signals import CORRECTION_VALUE, parse_rating, trust_of
 from strop.files import canonical_json, sha256_bytes
 
-# So many lines are stored together: each costs far less than alone, and others wait for some 20 ms.
+# So many lines are stored together: each costs far less than alone, and others wait for some 20 ms. Then nobody has the
+# file for longer than it takes them to ask again.
 _BATCH_LINES = 200
+_PAUSE_S = 0.003
 _KEPT_BYTES = 64 << 20
 _INTERACTION_KEYS = ("model", "version", "domain", "channel", "user", "session", "turn", "tool_calls")
 _REACTION_KEYS = ("rating", "correction", "note", "source", "source_key", "trust")
@@ -92,6 +95,7 @@ def import_file(
             for outcome, signals in _store(ledger, batch):
                 outcomes[outcome] += 1
                 outcomes["signals"] += signals
+            time.sleep(_PAUSE_S)
     return Imported(outcomes["new"], outcomes["known"], outcomes["forgotten"], outcomes["signals"])
 
 

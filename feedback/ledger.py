@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from strop.errors import Forgotten, LedgerError, UnknownInteraction
-from strop.feedback.connection import connect, explained
+from strop.feedback.connection import connect, explained, in_turn
 from strop.feedback.records import KINDS, Interaction, Signal, now, time_text
 from strop.feedback.scrub import Given, Scrubbed, Scrubber
 from strop.feedback.scrubbed import (
@@ -116,10 +116,10 @@ class Ledger:
             if connection.in_transaction:
                 yield
                 return
-            connection.execute("BEGIN IMMEDIATE")
+            in_turn(connection, "BEGIN IMMEDIATE")
             try:
                 yield
-                connection.execute("COMMIT")
+                in_turn(connection, "COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

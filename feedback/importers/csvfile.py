@@ -119,7 +119,8 @@ def _table(data: bytes) -> _Table:
     """The file's rows that are not blank. Raises BadRecord naming the line that is wrong."""
     columns: dict[str, str] = {}
     rows = []
-    for line, cells in _rows(_text(data)):
+    _check_encoding(data)
+    for line, cells in _rows(data):
         if not any(cell.strip() for cell in cells):
             continue
         try:
@@ -136,9 +137,9 @@ def _table(data: bytes) -> _Table:
     return _Table(columns, rows)
 
 
-def _text(data: bytes) -> str:
+def _check_encoding(data: bytes) -> None:
     try:
-        return data.decode("utf-8-sig")
+        data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadRecord(
@@ -147,10 +148,13 @@ def _text(data: bytes) -> str:
         ) from None
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
     """Each row with the number of its first line."""
-    delimiter = _delimiter(text.lstrip().partition("\n")[0])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    # Not StringIO, which holds four bytes for each character of the file.
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+    delimiter = _delimiter(next((line for line in text if line.strip()), ""))
+    text.seek(0)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     with _long_cells():
         while True:
             line = reader.line_num + 1
