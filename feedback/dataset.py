@@ -27,15 +27,9 @@ class Dataset:
     excluded: dict[str, int]
     warnings: tuple[str, ...] = ()
 
-    @property
-    def sft_file(self) -> Path:
-        """{"prompt", "completion", "signals"} a line."""
-        return self.folder / "sft.jsonl"
-
-    @property
-    def dpo_file(self) -> Path:
-        """{"prompt", "chosen", "rejected", "signals"} a line."""
-        return self.folder / "dpo.jsonl"
+    def file(self, method: str) -> Path:
+        """The rows that a training method learns from, as `Rows` names their columns."""
+        return self.folder / f"{method}.jsonl"
 
     @property
     def gate_file(self) -> Path:
@@ -44,19 +38,19 @@ class Dataset:
 
     def sft(self) -> tuple[Row, ...]:
         """The SFT rows."""
-        return tuple(_read(self.sft_file))
+        return tuple(_read(self.file("sft")))
 
     def dpo(self) -> tuple[Row, ...]:
         """The DPO rows."""
-        return tuple(_read(self.dpo_file))
+        return tuple(_read(self.file("dpo")))
 
     def kto(self) -> tuple[Row, ...]:
         """The KTO rows."""
-        return tuple(_read(self.folder / "kto.jsonl"))
+        return tuple(_read(self.file("kto")))
 
     def hindsight(self) -> tuple[Row, ...]:
         """The hindsight rows."""
-        return tuple(_read(self.folder / "hindsight.jsonl"))
+        return tuple(_read(self.file("hindsight")))
 
     def gate(self) -> tuple[GateRow, ...]:
         """The gate's rows."""

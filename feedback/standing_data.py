@@ -2,7 +2,8 @@
 never.
 
 A file is read once, scrubbed and kept in the ledger, so that the night needs nothing else and `forget` finds it. Rows
-are those of `strop train`: `messages`, `prompt` and `completion`, or `prompt`, `chosen` and `rejected`.
+are those of `strop train`: `messages`, `prompt` and `completion`, or `prompt`, `chosen` and `rejected`. Texts alone:
+a row with tools, calls, thinking or weights is refused, because what would be kept of it is not what it says.
 """
 
 import json
@@ -21,6 +22,9 @@ from strop.feedback.rows import Row, Turn
 from strop.files import canonical_json, sha256_bytes
 
 _COLUMNS = "messages; prompt and completion; or prompt, chosen and rejected"
+# What rows of `strop train` may hold and standing data cannot.
+_BESIDE_A_ROW = ("tools", "functions")
+_BESIDE_A_TEXT = ("tool_calls", "function_call", "reasoning_content", "thinking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,7 @@ def _checked(number: int, line: bytes, ledger: Ledger) -> Iterator[Row]:
     """The rows of one line, scrubbed. A conversation gives one row for each answer in it."""
     try:
         data = parse(line)
+        _texts_alone("the row", data, _BESIDE_A_ROW)
         if "messages" in data:
             yield from _turns(_messages("messages", data["messages"]), ledger)
         elif "chosen" in data or "rejected" in data:
@@ -193,8 +198,15 @@ def _messages(column: str, value: Any) -> list[Turn]:
     for message in value:
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             raise BadRecord(f"{column}: every message needs a role, one of {', '.join(ROLES)}")
+        _texts_alone(f"{column}: a message", message, _BESIDE_A_TEXT)
         check_text(f"{column}: content", message.get("content"))
     return [{"role": message["role"], "content": message["content"]} for message in value]
+
+
+def _texts_alone(what: str, data: dict[str, Any], beside: Sequence[str]) -> None:
+    found = [name for name in beside if data.get(name)] + ["weight 0"] * (data.get("weight") == 0)
+    if found:
+        raise BadRecord(f"{what} has {found[0]}, which standing data cannot keep", hint="strop train learns from it")
 
 
 def _prompt(data: dict[str, Any]) -> list[Turn]:

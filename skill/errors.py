@@ -19,6 +19,7 @@ StropError
 │   ├── BadTrainingFile   2   a training file: names line, column and what was expected
 │   ├── UnknownModel     30   a model name that resolves to nothing here
 │   └── TrainingFailed    1   the training run itself ended badly
+│       └── OutOfMemory   1   even one row at a time does not fit
 ├── EvaluationError       1
 │   └── BadSuite          2   a suite file that cannot be read
 └── DeployError           1
@@ -116,6 +117,10 @@ class UnknownModel(TrainerError):
 
 class TrainingFailed(TrainerError):
     code = "training_failed"
+
+
+class OutOfMemory(TrainingFailed):
+    code = "out_of_memory"
 
 
 class EvaluationError(StropError):

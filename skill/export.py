@@ -17,7 +17,7 @@ from strop.home import Home
 from strop.setup import OnProgress, certified
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.origin import ADAPTER_CONFIG, adapter_base
-from strop.trainer.run import need_training_packages
+from strop.trainer.supervisor import need_training_packages
 from strop.tune import NOT_JUDGED
 
 

@@ -30,7 +30,16 @@ class Home:
     def ensure(self) -> Self:
         """Make the home and its folders (mode 0700 where the system knows modes); return the home itself."""
         private_dir(self.path)
-        for folder in (self.models, self.datasets, self.adapters, self.builds, self.reports, self.jobs, self.locks):
+        for folder in (
+            self.models,
+            self.datasets,
+            self.adapters,
+            self.runs,
+            self.builds,
+            self.reports,
+            self.jobs,
+            self.locks,
+        ):
             private_dir(folder)
         return self
 
@@ -70,6 +79,11 @@ class Home:
     @property
     def adapters(self) -> Path:
         return self.path / "adapters"
+
+    @property
+    def runs(self) -> Path:
+        """Training under way: a folder each, with the checkpoint that it would go on from."""
+        return self.path / "runs"
 
     @property
     def builds(self) -> Path:

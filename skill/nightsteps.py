@@ -26,7 +26,8 @@ from strop.journal import Journal, StepRow
 from strop.setup import Ground, OnProgress, certified, made_build, open_target, prepare
 from strop.trainer import plan
 from strop.trainer.render import Renderer, control_texts
-from strop.trainer.run import need_training_packages, run_child
+from strop.trainer.runs import Runs
+from strop.trainer.supervisor import need_training_packages, run_child
 from strop.trainer.work import Job
 
 # Below `reports`: what was measured of each version.
@@ -117,7 +118,8 @@ class NightSteps:
         return found
 
     def _check_enough(self, rows: Rows) -> None:
-        trainable, needed = len(rows.sft) + len(rows.dpo), self.config.night.min_rows
+        methods, _ = plan.choose_methods(rows.counts, self.config.trainer.method)
+        trainable, needed = sum(rows.counts[method] for method in methods), self.config.night.min_rows
         judging = self.config.gate.min_wanted_clusters
         if not self.feedback.get("interactions"):
             raise NotEnoughData("the ledger is empty", hint=_FIRST)
@@ -148,7 +150,10 @@ class NightSteps:
     def _judged_key(self, rows: Rows) -> str:
         """What a candidate and its verdict follow from; the hour of the night, say, is no part of it."""
         decides = {"model", "quant", "seed", "trainer", "gate"}
-        return _hash(rows.digest(), self.config.model_dump(mode="json", include=decides))
+        settings = self.config.model_dump(mode="json", include=decides)
+        for name in ("checkpoint_s", "trackio_space"):
+            del settings["trainer"][name]
+        return _hash(rows.digest(), settings)
 
     def train(self, rows: Dataset, ground: Ground) -> Path:
         """One fresh adapter from the base."""
@@ -156,18 +161,18 @@ class NightSteps:
         recipe = made.recipe
         key = _hash(rows.sha256, recipe.as_dict(), ground.base.facts())
         folder = self.home.adapters / key[:16]
-        files = {"sft": str(rows.sft_file), "dpo": str(rows.dpo_file)}
         job = Job(
             base_folder=str(ground.base.folder),
             base=ground.base.facts(),
-            files={stage.method: files[stage.method] for stage in recipe.stages},
+            files={stage.method: str(rows.file(stage.method)) for stage in recipe.stages},
             recipe=recipe.as_dict(),
             out=str(folder),
             dataset_sha256=rows.sha256,
         )
 
         def work() -> Done:
-            run_child(job, self.on_progress, self.home.path / "train.log")
+            runs = Runs(self.home.runs, self.config.trainer.checkpoint_s, self.config.trainer.trackio_space)
+            run_child(job, self.on_progress, self.home.path / "train.log", runs)
             choices = {choice.name: f"{choice.value}: {choice.reason}" for choice in made.choices}
             return Done(folder, adapter_sha256(folder), choices)
 

@@ -30,6 +30,7 @@ from strop.nightsteps import MEASURED
 from strop.provenance import Made, size_bytes
 from strop.schedule import want_rebuild
 from strop.setup import open_target
+from strop.trainer import runs
 
 AGAIN = "strop feedback forget"
 _WHY = "feedback that it was made of was forgotten"
@@ -213,6 +214,9 @@ def _remove_texts(job: Job) -> None:
 def _remove_adapters(job: Job) -> None:
     for path in _below(job.home.adapters, job.made.adapters):
         job.remove(path)
+    # What a cut run has learned so far: nothing says from which rows, so none of it stays.
+    for folder in filter(Path.is_dir, job.home.runs.glob("*")):
+        job.freed_bytes += size_bytes(folder) if runs.remove(folder) else 0
 
 
 def _remove_versions(job: Job) -> None:

@@ -16,7 +16,9 @@ from strop.setup import OnProgress, certified
 from strop.trainer import rowfile
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.plan import Plan
-from strop.trainer.run import Method, Trained, made_plan, need_training_packages, run_child
+from strop.trainer.run import Method, Trained, made_plan
+from strop.trainer.runs import Runs
+from strop.trainer.supervisor import need_training_packages, run_child
 from strop.trainer.work import Job
 
 HELD_SHARE = 0.1
@@ -81,7 +83,7 @@ def tune(
     made = _plan(rows, method, overrides, config)
     base = resolve(model, home.ensure().models, lambda note: on_progress("base", None, note))
     base_f16 = base_gguf(base, home.builds)
-    trained = _train(home, base, file, made, on_progress)
+    trained = _train(home, config, base, file, made, on_progress)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".tune-") as scratch:
         on_progress("build", None, f"merging into {config.quant}")
         built = build(base, base_f16, trained.folder, Path(scratch) / "build", config.quant)
@@ -104,7 +106,7 @@ def _plan(rows: rowfile.RowFile, method: Method, overrides: Mapping[str, Any], c
     return made_plan(rowfile.counts(rows), method, {"seed": config.seed, **overrides}, config.trainer)
 
 
-def _train(home: Home, base: BaseModel, file: Path, made: Plan, on_progress: OnProgress) -> Trained:
+def _train(home: Home, config: Config, base: BaseModel, file: Path, made: Plan, on_progress: OnProgress) -> Trained:
     data = sha256_file(file)
     key = sha256_bytes(canonical_json([data, made.recipe.as_dict(), base.facts(), HELD_SHARE]).encode())
     folder = home.adapters / f"tune-{key[:16]}"
@@ -117,4 +119,5 @@ def _train(home: Home, base: BaseModel, file: Path, made: Plan, on_progress: OnP
         dataset_sha256=data,
         held_share=HELD_SHARE,
     )
-    return Trained(folder, run_child(job, on_progress, home.path / "train.log"), made.choices)
+    runs = Runs(home.runs, config.trainer.checkpoint_s, config.trainer.trackio_space)
+    return Trained(folder, run_child(job, on_progress, home.path / "train.log", runs), made.choices)

@@ -8,9 +8,41 @@ import json
 import os
 import sys
 import traceback
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
 
 from strop.errors import StropError
 from strop.trainer.train import Progress
+
+
+class Pace:
+    """Tokens a second over the last steps of one stage."""
+
+    _STEPS = 20
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._stage = ""
+        self._seen: deque[tuple[float, int]] = deque(maxlen=self._STEPS)
+
+    def of(self, stage: str, tokens: int) -> float:
+        """The pace now that the run has read `tokens`; 0 while it is not known."""
+        if stage != self._stage:
+            self._stage = stage
+            self._seen.clear()
+        self._seen.append((self._clock(), tokens))
+        (first, least), (last, most) = self._seen[0], self._seen[-1]
+        return (most - least) / (last - first) if last > first else 0.0
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory could not be had: torch has a class for it on accelerators alone."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in str(error) or "alloc_cpu" in str(error))
 
 
 def main() -> None:
@@ -22,8 +54,12 @@ def main() -> None:
         answer.write(json.dumps(event) + "\n")
         answer.flush()
 
+    pace = Pace()
+
     def on_progress(at: Progress) -> None:
-        say(progress={"stage": at.stage, "step": at.step, "steps": at.steps, "loss": at.loss})
+        tokens_per_s = pace.of(at.stage, at.tokens)
+        figures = {**at.metrics, "loss": at.loss, "tokens": at.tokens, "tokens_per_s": tokens_per_s}
+        say(progress={"stage": at.stage, "step": at.step, "steps": at.steps, "figures": figures})
 
     from strop.trainer.work import Job, work
 
@@ -32,11 +68,11 @@ def main() -> None:
     except StropError as error:
         say(error={"type": type(error).__name__, "message": str(error), "hint": error.hint})
         sys.exit(1)
-    except MemoryError:
-        say(error={"type": "TrainingFailed", "message": "memory ran out", "hint": "a smaller model or batch_size"})
-        sys.exit(1)
     except Exception as error:  # whatever a library raises: its words go to the parent, its traceback to the log
         traceback.print_exc()
+        if out_of_memory(error):
+            say(error={"type": "OutOfMemory", "message": "memory ran out", "hint": None})
+            sys.exit(1)
         message = f"training stopped: {type(error).__name__}: {error}"
         say(error={"type": "TrainingFailed", "message": message, "hint": "the traceback is in the home's train.log"})
         sys.exit(1)

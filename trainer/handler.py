@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, overload
 
-from strop.errors import UsageError
+from strop.errors import BadTrainingFile, UsageError
 from strop.trainer.decode import Answer, FinishReason, Sampling
 from strop.trainer.render import Renderer
 
@@ -172,15 +172,13 @@ class Completions:
         return _chunks(answer, marks) if stream else _whole(answer, marks)
 
     def _prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-        from jinja2 import TemplateError
-
         if not messages or isinstance(messages, str | bytes | Mapping):
             raise UsageError("messages must be a list with at least one message", hint=_HINT)
         checked = [self._message(place, message) for place, message in enumerate(messages)]
         try:
             return self._render.prompt(checked)
-        except TemplateError as error:
-            raise UsageError(f"this model's chat template refuses the conversation: {error}", hint=_HINT) from error
+        except BadTrainingFile as error:
+            raise UsageError(str(error), hint=_HINT) from error
 
     def _message(self, place: int, message: Mapping[str, Any]) -> dict[str, str]:
         role = message.get("role") if isinstance(message, Mapping) else None

@@ -1,10 +1,12 @@
 """How much there is to train on: rows and tokens of a training file, counted without a model."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from strop.trainer import rowfile
+from strop.trainer.messages import Answer, texts
 
 # Where no tokenizer is at hand. English takes 4 to 5 characters a token, other languages fewer.
 CHARACTERS_A_TOKEN = 4
@@ -49,14 +51,27 @@ def counter(folder: Path | None) -> tuple[Count, str]:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids), "counted by the model's tokenizer"
 
 
-def of_file(file: rowfile.RowFile, max_length: int, rejected_tokens: int, count: Count, counted: str = "") -> Load:
-    """The load of a training file when rows longer than `max_length` are left out, as training does."""
-    rows = [_row(row, count, rejected_tokens) for row in file.rows]
+def of_file(
+    file: rowfile.RowFile,
+    max_length: int,
+    rejected_tokens: int,
+    count: Count,
+    counted: str = "",
+    *,
+    generations: int = 1,
+    answer_tokens: int = 0,
+) -> Load:
+    """The load of a training file when rows longer than `max_length` are left out, as training does.
+
+    A task is answered `generations` times, with `answer_tokens` at most.
+    """
+    rows = [_row(row, count, rejected_tokens, answer_tokens) for row in file.rows]
+    passes = generations if file.kind == "task" else 1
     kept = [row for row in rows if row[0] + max(row[1], row[2]) <= max_length]
     return Load(
         counts=rowfile.counts(file),
         rows=len(kept),
-        tokens=sum(prompt + answer for prompt, answer, _ in kept),
+        tokens=passes * sum(prompt + answer for prompt, answer, _ in kept),
         longest=max((prompt + max(answer, rejected) for prompt, answer, rejected in kept), default=0),
         scored=max((max(answer, rejected) for _, answer, rejected in kept), default=0),
         pair_tokens=sum(prompt + rejected for prompt, _, rejected in kept if rejected),
@@ -65,10 +80,17 @@ def of_file(file: rowfile.RowFile, max_length: int, rejected_tokens: int, count:
     )
 
 
-def _row(row: rowfile.Row, count: Count, rejected_tokens: int) -> tuple[int, int, int]:
+def _row(row: rowfile.Row, count: Count, rejected_tokens: int, answer_tokens: int) -> tuple[int, int, int]:
     """(prompt, answer, rejected) in tokens."""
-    if row.answer is None:
+    if row.answer is None and not row.check:
         return 0, count(row.text), 0
-    prompt = sum(count(message["content"]) + _AROUND_A_MESSAGE for message in row.messages)
-    rejected = min(count(row.rejected), rejected_tokens) if row.rejected else 0
-    return prompt, count(row.answer) + _AROUND_A_MESSAGE, rejected
+    prompt = sum(count(_all(message)) + _AROUND_A_MESSAGE for message in row.messages)
+    prompt += count(json.dumps(row.request.tools)) if row.request.tools else 0
+    rejected = min(count(_all(row.rejected)), rejected_tokens) if row.rejected else 0
+    if row.answer is None:
+        return prompt, answer_tokens, 0
+    return prompt, count(_all(row.answer)) + _AROUND_A_MESSAGE, rejected
+
+
+def _all(message: Answer) -> str:
+    return "\n".join(texts(message))

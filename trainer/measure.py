@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from strop.trainer.render import Example, HintedExample, PairExample, RatedExample
+from strop.trainer.render import Example, HintedExample, PairExample, RatedExample, TaskExample
 
 _BATCH = 8
-AnyExample = Example | PairExample | RatedExample | HintedExample
+AnyExample = Example | PairExample | RatedExample | HintedExample | TaskExample
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def peak_bytes() -> int:
 def hold_loss(model: Any, examples: Sequence[AnyExample]) -> Held | None:
     """The model's loss on the wanted answers; None where nothing was held out.
 
-    Of a pair that is the chosen one, of rated answers those that were liked; a row of hindsight has none.
+    Of a pair that is the chosen one, of rated answers those that were liked; hindsight rows and tasks have none.
 
     On a processor it is measured in float32, whatever was trained in: bfloat16 rounds a small adapter's effect away
     (SmolLM2 after one step: 1.95 in bfloat16, 1.59 in float32 and in the served file).
@@ -99,7 +99,7 @@ def _answer(example: AnyExample) -> Example | None:
         return Example(example.prompt_ids, example.chosen_ids)
     if isinstance(example, RatedExample):
         return Example(example.prompt_ids, example.completion_ids) if example.label else None
-    return None if isinstance(example, HintedExample) else example
+    return None if isinstance(example, HintedExample | TaskExample) else example
 
 
 def _batch(model: Any, rows: Sequence[Example]) -> list[tuple[float, int]]:

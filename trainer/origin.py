@@ -13,7 +13,7 @@ from strop.files import MANIFEST, verify_manifest
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.plan import choose_precision
 from strop.trainer.recipe import LoadIn
-from strop.trainer.run import need_training_packages
+from strop.trainer.supervisor import need_training_packages
 from strop.trainer.train import load_base
 
 ADAPTER_CONFIG = "adapter_config.json"

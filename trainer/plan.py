@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
 
+from strop.errors import UsageError
 from strop.trainer.recipe import Precision, Recipe, Stage, for_methods
 from strop.trainer.settings import TrainerSettings
 
@@ -40,14 +41,22 @@ def make(counts: Mapping[str, int], settings: TrainerSettings, *, seed: int) -> 
 
 
 def choose_methods(
-    counts: Mapping[str, int], asked: Literal["auto", "sft", "dpo", "kto", "hindsight"]
+    counts: Mapping[str, int], asked: Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"]
 ) -> tuple[tuple[Stage, ...], str]:
     """The stages in order, with the reason.
 
     Answers that somebody wrote or liked are copied first and then set against what was refused. Thumbs alone come in
-    where nothing was corrected, the users' next messages where there is nothing else.
+    where nothing was corrected, the users' next messages where there is nothing else. Tasks come from a file alone:
+    nothing that a night collects is one. Raises UsageError where they are asked for and there are none.
     """
-    sft, dpo, kto, hindsight = (counts.get(name, 0) for name in ("sft", "dpo", "kto", "hindsight"))
+    sft, dpo, kto, hindsight, grpo = (counts.get(name, 0) for name in ("sft", "dpo", "kto", "hindsight", "grpo"))
+    if asked == "grpo" and not grpo:
+        what = "grpo needs tasks: rows with the columns prompt, check and expected; feedback makes none"
+        raise UsageError(what, hint='--method auto, or [trainer] method = "auto" for the nights')
+    if asked == "grpo":
+        return ("grpo",), f"{grpo} tasks, as asked"
+    if asked == "auto" and grpo:
+        return ("grpo",), f"{grpo} tasks whose answers a check can score, and none written to copy"
     if asked == "kto":
         return ("kto",), f"{kto} thumbs, as asked"
     if asked == "hindsight":

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from strop.errors import UsageError
 from strop.trainer.settings import TrainerSettings
 
-Stage = Literal["sft", "dpo", "kto", "hindsight"]
+Stage = Literal["sft", "dpo", "kto", "hindsight", "grpo"]
 LoadIn = Literal["16bit", "8bit", "4bit"]
 KtoLoss = Literal["kto", "apo_zero_unpaired"]
 Precision = Literal["bf16", "fp32"]
@@ -19,7 +19,8 @@ class StageRecipe:
     Of DPO alone: `beta`, the weight of the likelihood of the chosen answer beside the preference (`sft_weight`), and
     how many tokens of a rejected answer are read (its beginning says what was wrong; the rest is time), and the share
     of pairs that are taken to be the wrong way round (`label_smoothing`; above 0 the loss is the robust one). Of KTO
-    alone: `kto_loss`.
+    alone: `kto_loss`. Of GRPO alone: how many answers are sampled to a task (`generations`) and their longest
+    (`answer_tokens`); its `batch_size` counts answers.
     """
 
     method: Stage
@@ -32,6 +33,8 @@ class StageRecipe:
     rejected_tokens: int = 40
     label_smoothing: float = 0.0
     kto_loss: KtoLoss = "apo_zero_unpaired"
+    generations: int = 8
+    answer_tokens: int = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ def for_methods(methods: tuple[Stage, ...], settings: TrainerSettings, precision
     """The recipe that the settings give for these methods, in this order."""
     if not methods:
         raise UsageError("no training method was chosen", hint="strop train sft --help")
+    if settings.accumulation > 1 and settings.batch_size % settings.accumulation:
+        raise UsageError(
+            f"a batch of {settings.batch_size} rows has no {settings.accumulation} equal parts",
+            hint="choose --accumulation so that it divides --batch-size",
+        )
     return Recipe(
         stages=tuple(_stage(method, settings) for method in methods),
         rank=settings.rank,
@@ -88,6 +96,15 @@ def _stage(method: Stage, settings: TrainerSettings) -> StageRecipe:
     if method == "hindsight":
         return StageRecipe(
             "hindsight", settings.hindsight_epochs, settings.hindsight_learning_rate, settings.batch_size
+        )
+    if method == "grpo":
+        return StageRecipe(
+            "grpo",
+            settings.grpo_epochs,
+            settings.grpo_learning_rate,
+            settings.batch_size,
+            generations=settings.generations,
+            answer_tokens=settings.answer_tokens,
         )
     if method == "kto":
         return StageRecipe(

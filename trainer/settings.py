@@ -10,7 +10,7 @@ class TrainerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["auto", "sft", "dpo", "kto", "hindsight"] = "auto"
+    method: Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"] = "auto"
     rank: int = Field(default=16, ge=1, le=256)
     alpha: int = Field(default=32, ge=1)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -29,9 +29,15 @@ class TrainerSettings(BaseModel):
     kto_loss: Literal["kto", "apo_zero_unpaired"] = "apo_zero_unpaired"
     hindsight_epochs: float = Field(default=3.0, gt=0)
     hindsight_learning_rate: float = Field(default=1e-4, gt=0)
+    grpo_epochs: float = Field(default=3.0, gt=0)
+    grpo_learning_rate: float = Field(default=1e-5, gt=0)  # what TRL gives for a LoRA, ten times that of a full run
+    generations: int = Field(default=8, ge=2)  # answers that GRPO samples to a task and compares
+    answer_tokens: int = Field(default=128, ge=1)  # the longest of them
     batch_size: int = Field(default=8, ge=1)
     max_length: int = Field(default=1024, ge=16)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     load_in: Literal["16bit", "8bit", "4bit"] = "16bit"  # the frozen base in memory; fewer bits are slower
     accumulation: int = Field(default=1, ge=1)  # in how many parts a step's batch is read: less memory, same step
+    checkpoint_s: float = Field(default=120.0, ge=0)  # seconds between the points from which a cut run goes on
+    trackio_space: str | None = None  # where Trackio is installed: also send the figures to this (private) Space
     checkpointing: bool = False  # activations are computed again instead of kept: less memory, a quarter more time

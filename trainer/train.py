@@ -11,10 +11,12 @@ from typing import Any
 from strop.errors import Missing
 from strop.trainer.fit import OnProgress, Progress, device
 from strop.trainer.methods.dpo import run_dpo
+from strop.trainer.methods.grpo import run_grpo
 from strop.trainer.methods.hindsight import run_hindsight
 from strop.trainer.methods.kto import run_kto
 from strop.trainer.methods.sft import run_sft
 from strop.trainer.recipe import LoadIn, Recipe, Stage, StageRecipe
+from strop.trainer.resume import Place
 
 __all__ = ["ADAPTER", "OnProgress", "Progress", "add_lora", "load_base", "run_dpo", "run_sft", "run_stage"]
 
@@ -25,6 +27,7 @@ _METHODS: Mapping[Stage, Callable[..., float]] = {
     "dpo": run_dpo,
     "kto": run_kto,
     "hindsight": run_hindsight,
+    "grpo": run_grpo,
 }
 
 
@@ -36,9 +39,13 @@ def run_stage(
     recipe: Recipe,
     scratch: Path,
     on: OnProgress,
+    place: Place | None = None,
 ) -> float:
-    """One stage of a recipe, on rows of the kind that its method takes; the mean loss over all steps."""
-    return _METHODS[stage.method](model, tokenizer, rows, stage, recipe, scratch, on)
+    """One stage of a recipe, on rows of the kind that its method takes; the mean loss over the steps that were made.
+
+    `place` says where its checkpoints go, and from which of them it goes on.
+    """
+    return _METHODS[stage.method](model, tokenizer, rows, stage, recipe, scratch, on, place)
 
 
 def load_base(folder: Path, precision: str, load_in: LoadIn = "16bit") -> tuple[Any, Any]:

@@ -26,13 +26,15 @@ from pydantic import ValidationError
 from strop.errors import UsageError
 from strop.files import whole_folder, write_manifest
 from strop.trainer import rowfile
+from strop.trainer.checkpoints import Counted
 from strop.trainer.handler import Handler
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.origin import ADAPTER_CONFIG, adapter_base, asked, house_name, load
 from strop.trainer.recipe import LoadIn, Precision, Recipe, Stage, for_methods
+from strop.trainer.resume import Place
 from strop.trainer.rowfile import RowFile
-from strop.trainer.run import need_training_packages
 from strop.trainer.settings import TrainerSettings
+from strop.trainer.supervisor import need_training_packages
 from strop.trainer.train import OnProgress, Progress, add_lora, load_base, run_stage
 from strop.trainer.work import rendered, save
 
@@ -132,10 +134,11 @@ class HuggingFaceTuner:
         with _fresh_lora(_bare(model), recipe) as lora, tempfile.TemporaryDirectory() as scratch:
             started = monotonic()
             with _silent(on_progress) as told:
-                loss = run_stage(lora, tokenizer, data.train, stage, recipe, Path(scratch), told)
+                counted = Counted()
+                place = Place(counted=counted)
+                loss = run_stage(lora, tokenizer, data.train, stage, recipe, Path(scratch), told, place)
             done = FineTuned(out, loss, len(data.train), data.left_out, round(monotonic() - started, 3))
-            tokens = int(stage.epochs * sum(example.tokens for example in data.train))
-            facts = _facts(kept, recipe, done, tokens)
+            facts = _facts(kept, recipe, done, counted.tokens)
             save(lora, out, facts)
         vars(lora.get_base_model())[_KEPT] = _Kept(kept.base, kept.load_in, lora, facts)
         lora.eval()

@@ -2,19 +2,23 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 from time import monotonic
 from typing import Any
 
 from strop.errors import BadTrainingFile, NotEnoughData
-from strop.files import whole_folder, write_manifest
+from strop.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_manifest
 from strop.trainer import plan, rowfile
+from strop.trainer.checkpoints import METRICS, Checkpoints, Counted, Record, as_lines
 from strop.trainer.measure import AnyExample, Held, hold_loss, peak_bytes
+from strop.trainer.methods import grpo
 from strop.trainer.recipe import Recipe, Stage, StageRecipe, from_dict
-from strop.trainer.render import HintedExample, PairExample, RatedExample, Renderer, text_example
+from strop.trainer.render import HintedExample, PairExample, RatedExample, Renderer, TaskExample, text_example
+from strop.trainer.resume import Place, put, started
 from strop.trainer.train import ADAPTER, OnProgress, Progress, add_lora, load_base, run_stage
 
 # The kinds of rows that a method learns from, and what to use for the others.
@@ -23,9 +27,19 @@ _TAKES: Mapping[Stage, tuple[rowfile.Kind, ...]] = {
     "dpo": ("preference",),
     "kto": ("rated",),
     "hindsight": ("hindsight",),
+    "grpo": ("task",),
 }
-_COLUMNS_OF = {"dpo": "prompt, chosen and rejected", "kto": "prompt, completion and label (true or false)"}
-_METHOD_FOR: Mapping[rowfile.Kind, Stage] = {"preference": "dpo", "rated": "kto", "hindsight": "hindsight"}
+_COLUMNS_OF = {
+    "dpo": "prompt, chosen and rejected",
+    "kto": "prompt, completion and label (true or false)",
+    "grpo": "prompt, check and expected",
+}
+_METHOD_FOR: Mapping[rowfile.Kind, Stage] = {
+    "preference": "dpo",
+    "rated": "kto",
+    "hindsight": "hindsight",
+    "task": "grpo",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,8 @@ class Job:
     """What to train: `files` maps a method to its rows, `base` is `BaseModel.facts()` with the folder beside it.
 
     `held_share` of the rows (by a hash, so that the same rows are held out each time) is not trained on, and the
-    loss on it is reported before and after.
+    loss on it is reported before and after. In the folder `run`, where one is named, a checkpoint is kept every
+    `checkpoint_s` seconds, and the same job goes on from it.
     """
 
     base_folder: str
@@ -43,6 +58,14 @@ class Job:
     out: str
     dataset_sha256: str | None = None
     held_share: float = 0.0
+    run: str = ""
+    checkpoint_s: float = 120.0
+
+    def key(self) -> str:
+        """What the run follows from. In how many parts a step's batch is read is no part of it."""
+        recipe = {**self.recipe, "accumulation": 1, "checkpointing": False}
+        files = {method: sha256_file(Path(path)) for method, path in self.files.items()}
+        return sha256_bytes(canonical_json([self.base, files, recipe, self.held_share]).encode())
 
     def to_json(self) -> str:
         """One line for the child's stdin."""
@@ -75,19 +98,14 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     lora = add_lora(model, recipe)
     held = [example for stage in recipe.stages for example in rows[stage.method].held]
     before = hold_loss(lora, held)
-    started = monotonic()
-    losses = {}
-    curve: dict[str, list[tuple[int, float]]] = {stage.method: [] for stage in recipe.stages}
-
-    def noted(at: Progress) -> None:
-        curve[at.stage].append((at.step, at.loss))
-        on_progress(at)
-
-    with tempfile.TemporaryDirectory() as scratch:
-        for stage in recipe.stages:
-            chosen = rows[stage.method].train
-            losses[stage.method] = run_stage(lora, tokenizer, chosen, stage, recipe, Path(scratch), noted)
-    seconds = monotonic() - started
+    checkpoints = Checkpoints(Path(job.run), job.key(), job.checkpoint_s) if job.run else Checkpoints(None)
+    counted = _train(
+        lora, tokenizer, {method: one.train for method, one in rows.items()}, recipe, checkpoints, on_progress
+    )
+    curve = {
+        stage.method: [(one["step"], one["loss"]) for one in counted.records if one["stage"] == stage.method]
+        for stage in recipe.stages
+    }
     facts = {
         "kind": "adapter",
         "base": job.base,
@@ -97,18 +115,62 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         "threads": threads,
         "rows": {method: len(one.train) for method, one in rows.items()},
         "left_out_too_long": {method: one.left_out for method, one in rows.items()},
-        "tokens": int(sum(stage.epochs * sum(e.tokens for e in rows[stage.method].train) for stage in recipe.stages)),
-        "train_s": round(seconds, 3),
-        "loss": losses,
+        "tokens": counted.tokens,
+        "train_s": round(counted.seconds, 3),
+        "loss": {method: fmean(loss for _, loss in points) for method, points in curve.items()},
         "curve": {method: [list(point) for point in points] for method, points in curve.items()},
+        "reward": grpo.summary([one for one in counted.records if "reward" in one]),
         "peak_bytes": peak_bytes(),
         "held_out": _held_report(before, hold_loss(lora, held)),
     }
-    return save(lora, Path(job.out), facts)
+    manifest = save(lora, Path(job.out), facts, counted.records)
+    checkpoints.remove()
+    return manifest
 
 
-def save(lora: Any, out: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write the trained adapter alone (not DPO's reference copy) as safetensors, with its manifest last."""
+def _train(
+    lora: Any,
+    tokenizer: Any,
+    rows: Mapping[str, Sequence[AnyExample]],
+    recipe: Recipe,
+    checkpoints: Checkpoints,
+    on_progress: OnProgress,
+) -> Counted:
+    """All stages, from the last checkpoint on where there is one; what was counted over all parts of the run."""
+    learned = {name: parameter for name, parameter in lora.named_parameters() if parameter.requires_grad}
+    found = checkpoints.latest()
+    counted = Counted()
+    if found is not None:
+        counted = found.counted
+        put(learned, started(found))
+    begun = monotonic() - counted.seconds
+
+    def noted(at: Progress) -> None:
+        counted.seconds = monotonic() - begun
+        counted.records.append(
+            {"stage": at.stage, "step": at.step, "steps": at.steps, "loss": at.loss, "tokens": at.tokens}
+            | {"seconds": round(counted.seconds, 3), **at.metrics}
+        )
+        on_progress(at)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, stage in enumerate(recipe.stages):
+            if found is not None and number < found.stage:
+                continue
+            start = {name: parameter.detach().clone() for name, parameter in learned.items()}
+            going_on = found if found is not None and number == found.stage and found.step else None
+            place = Place(checkpoints, number, counted, start, going_on)
+            run_stage(lora, tokenizer, rows[stage.method], stage, recipe, Path(scratch), noted, place)
+            counted.seconds = monotonic() - begun
+            checkpoints.ended(number, counted, learned)
+    return counted
+
+
+def save(lora: Any, out: Path, facts: dict[str, Any], records: Sequence[Record] = ()) -> dict[str, Any]:
+    """Write the trained adapter alone (not DPO's reference copy) as safetensors, with its manifest last.
+
+    `records` become `metrics.jsonl` beside it, a line a step.
+    """
     base_ref = facts["base"]["ref"]
     lora.peft_config[ADAPTER].base_model_name_or_path = base_ref
     with whole_folder(out) as fresh:
@@ -116,6 +178,8 @@ def save(lora: Any, out: Path, facts: dict[str, Any]) -> dict[str, Any]:
             str(fresh), selected_adapters=[ADAPTER], safe_serialization=True, save_embedding_layers=False
         )
         (fresh / "README.md").unlink(missing_ok=True)
+        if records:
+            (fresh / METRICS).write_bytes(as_lines(records))
         return write_manifest(fresh, facts)
 
 
@@ -137,6 +201,8 @@ def rendered(file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe: 
             f"this file holds {file.kind} rows",
             hint=f"use {method} for it: strop train {method}",
         )
+    if file.kind == "task":
+        held_share = 0.0  # no answer is wanted that a loss could be measured on
     train: list[AnyExample] = []
     held: list[AnyExample] = []
     left_out = 0
@@ -160,18 +226,21 @@ def rendered(file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe: 
 
 
 def _example(row: rowfile.Row, stage: StageRecipe, tokenizer: Any) -> AnyExample:
-    if row.answer is None:
+    if row.answer is None and not row.check:
         return text_example(tokenizer, row.text)
     render = Renderer(tokenizer)
     try:
-        example = render.example(row.messages, row.answer)
+        if row.answer is None:
+            return TaskExample(render.prompt(row.messages, row.request), row.check, row.expected, stage.answer_tokens)
+        example = render.example(row.messages, row.answer, row.request)
         if stage.method == "kto":
             return RatedExample(example.prompt_ids, example.completion_ids, bool(row.label))
         if stage.method == "hindsight":
-            return HintedExample(example.prompt_ids, render.hinted(row.messages, row.feedback), example.completion_ids)
+            hinted = render.hinted(row.messages, row.feedback, row.request)
+            return HintedExample(example.prompt_ids, hinted, example.completion_ids)
         if stage.method == "sft" or row.rejected is None:
             return example
-        rejected = render.completion(row.messages, example.prompt_ids, row.rejected)
+        rejected = render.completion(row.messages, example.prompt_ids, row.rejected, row.request)
     except BadTrainingFile as error:
         raise BadTrainingFile(f"line {row.line}: {error}", hint=error.hint) from error
     return PairExample(example.prompt_ids, example.completion_ids, rejected[: stage.rejected_tokens])

@@ -28,7 +28,7 @@ def plan(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The training file, as for strop train.")] = None,
     method: Annotated[
-        Literal["auto", "sft", "dpo", "kto", "hindsight"], typer.Option(help="auto: by what the file holds.")
+        Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"], typer.Option(help="auto: by what the file holds.")
     ] = "auto",
     rank: Annotated[int | None, typer.Option(min=1, help="LoRA rank.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
@@ -56,7 +56,15 @@ def plan(
     rows = rowfile.read(data)
     located = locate.locate(model or config.model, home.models)
     count, counted = load.counter(located.folder)
-    work = load.of_file(rows, settings.max_length, settings.rejected_tokens, count, counted)
+    work = load.of_file(
+        rows,
+        settings.max_length,
+        settings.rejected_tokens,
+        count,
+        counted,
+        generations=settings.generations,
+        answer_tokens=settings.answer_tokens,
+    )
     if not work.rows:
         what = f"all {work.left_out} rows are longer than {settings.max_length} tokens"
         raise NotEnoughData(what, hint="raise --max-length or shorten the rows")

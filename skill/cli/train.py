@@ -18,10 +18,10 @@ app = typer.Typer()
 def train(
     ctx: typer.Context,
     method: Annotated[
-        Literal["auto", "sft", "dpo", "kto", "hindsight"],
+        Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"],
         typer.Argument(
             help="sft: answers to copy. dpo: pairs to prefer. kto: answers with a thumb. hindsight: answers with what "
-            "the user said next. auto: by the columns of the file."
+            "the user said next. grpo: tasks whose answers a check scores. auto: by the columns of the file."
         ),
     ],
     model: Annotated[str, typer.Option(help=f"The base: {NAMES}.")],
@@ -40,23 +40,32 @@ def train(
     epochs: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Passes over the data. [sft 6, dpo 2, kto 2, hindsight 3; quick starts: sft 3, dpo 1]"
+            min=0, help="Passes over the data. [sft 6, dpo 2, kto 2, hindsight 3, grpo 3; quick starts: sft 3, dpo 1]"
         ),
     ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Peak learning rate. [sft 3e-4, dpo 5e-5, kto 5e-5, hindsight 1e-4; quick starts: sft 2e-4]"
+            min=0,
+            help="Peak learning rate. [sft 3e-4, dpo 5e-5, kto 5e-5, hindsight 1e-4, grpo 1e-5: what TRL gives for a "
+            "LoRA; quick starts: sft 2e-4]",
         ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step. [8; quick starts: sft 4, dpo 2]")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rows a step; grpo: answers, rounded up to whole tasks. [8; quick starts: sft 4, dpo 2]"
+        ),
+    ] = None,
     accumulation: Annotated[
         int | None, typer.Option(min=1, help="In how many parts a step is read: less memory, the same step. [1]")
     ] = None,
     checkpointing: Annotated[
         bool | None, typer.Option(help="Compute activations again: less memory, more time. [off; quick starts: on]")
     ] = None,
-    beta: Annotated[float | None, typer.Option(min=0, help="How close dpo and kto stay to the start. [0.1]")] = None,
+    beta: Annotated[
+        float | None, typer.Option(min=0, help="How close dpo and kto stay to the start. [0.1; grpo has no reference]")
+    ] = None,
     label_smoothing: Annotated[
         float | None, typer.Option(min=0, max=0.49, help="dpo: the share of pairs that may be the wrong way round. [0]")
     ] = None,
@@ -64,6 +73,10 @@ def train(
         Literal["kto", "apo_zero_unpaired"] | None,
         typer.Option(help="kto: which loss. [apo_zero_unpaired: two passes a step fewer]"),
     ] = None,
+    generations: Annotated[
+        int | None, typer.Option(min=2, help="grpo: how many answers to a task are compared. [8]")
+    ] = None,
+    answer_tokens: Annotated[int | None, typer.Option(min=1, help="grpo: their longest, in tokens. [128]")] = None,
     load_in: Annotated[
         Literal["16bit", "8bit", "4bit"] | None,
         typer.Option(help="Bits of the frozen base in memory (QLoRA: 4bit). [16bit; fewer are slower]"),
@@ -99,6 +112,8 @@ def train(
         "beta": beta,
         "dpo_label_smoothing": label_smoothing,
         "kto_loss": kto_loss,
+        "generations": generations,
+        "answer_tokens": answer_tokens,
         "load_in": load_in,
         "seed": seed,
         "max_length": max_length,
@@ -115,6 +130,7 @@ def train(
             models_dir=home.models,
             on_progress=on_progress,
             log=home.path / "train.log",
+            runs=home.runs,
         )
     show(result.as_dict(), as_json=as_json, human=lambda: say(result.sentence))
     hint(f"strop tune {data} --model {model} --to model.gguf makes it a file that can be served")

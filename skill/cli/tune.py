@@ -32,7 +32,7 @@ def tune(
     to: Annotated[str, typer.Option(metavar="ollama:NAME|FILE.gguf", help="Where the new model goes.")],
     model: Annotated[str | None, typer.Option(help="The base; the configured one without it.")] = None,
     method: Annotated[
-        Literal["auto", "sft", "dpo", "kto", "hindsight"], typer.Option(help="auto: by what the file holds.")
+        Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"], typer.Option(help="auto: by what the file holds.")
     ] = "auto",
     epochs: Annotated[float | None, typer.Option(min=0, help="Passes over the data.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate.")] = None,

@@ -37,7 +37,7 @@ def test_what_was_written_is_read_back(rows, tmp_path):
 
 def test_every_line_is_a_row_in_the_trainers_columns(rows, tmp_path):
     written = dataset.write(rows, tmp_path / "one")
-    lines = written.dpo_file.read_bytes().split(b"\n")
+    lines = written.file("dpo").read_bytes().split(b"\n")
     assert lines.pop() == b""
     assert [sorted(json.loads(line)) for line in lines] == [["chosen", "prompt", "rejected", "signals"]] * 3
 
@@ -56,7 +56,7 @@ def build_nothing(tmp_path):
 
 def test_a_folder_that_is_not_whole_or_was_changed_is_refused(rows, tmp_path):
     written = dataset.write(rows, tmp_path / "one")
-    written.sft_file.write_text("{}\n")
+    written.file("sft").write_text("{}\n")
     with pytest.raises(DamagedFolder, match=r"sft\.jsonl"):
         dataset.read(written.folder)
     (written.folder / "manifest.json").unlink()

@@ -1,10 +1,12 @@
 """What reactions become rows, beyond corrections and thumbs on one prompt."""
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from strop.errors import BadRecord
 from strop.feedback import FeedbackCollector, Signal, standing_data
 from strop.feedback.pairs import build
 from strop.feedback.reviews import decide, waiting
@@ -298,6 +300,23 @@ def test_standing_data_trains_beside_the_feedback_and_never_judges(feedback, tmp
     assert all("Rule" not in row.chosen for row in rows.gate)
     assert "3 of 50 standing rows" in rows.warnings[0]
     assert build(feedback.ledger, FeedbackSettings(standing_share=0.25)) == rows
+
+
+@pytest.mark.parametrize(
+    ("answer", "beside", "what"),
+    [
+        ({"tool_calls": [{"type": "function"}]}, {}, "a message has tool_calls"),
+        ({"reasoning_content": "Hm."}, {}, "a message has reasoning_content"),
+        ({"weight": 0}, {}, "a message has weight 0"),
+        ({}, {"tools": [{"type": "function"}]}, "the row has tools"),
+    ],
+)
+def test_standing_data_refuses_what_it_would_lose(feedback, tmp_path, answer, beside, what):
+    talk = [{"role": "user", "content": "p"}, {"role": "assistant", "content": "a", **answer}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": talk, **beside}))
+    with pytest.raises(BadRecord, match=f"line 1: .*{what}, which standing data cannot keep"):
+        standing_data.add(feedback.ledger, tmp_path / "rows.jsonl", "law")
+    assert standing_data.sets(feedback.ledger) == ()
 
 
 def test_reading_reactions_says_which_count(feedback):

@@ -48,7 +48,11 @@ def make_job(base: BaseModel, tmp_path: Path) -> MakeJob:
         epochs = changes.pop("epochs", 3.0)
         rate = changes.pop("learning_rate", 3e-3)
         stages = tuple(StageRecipe(method, epochs, rate, 4) for method in files)  # type: ignore[arg-type]
-        of_job = {name: changes.pop(name) for name in ("held_share", "dataset_sha256") if name in changes}
+        of_job = {
+            name: changes.pop(name)
+            for name in ("held_share", "dataset_sha256", "run", "checkpoint_s")
+            if name in changes
+        }
         recipe = Recipe(stages, **{"rank": 4, "alpha": 8, "max_length": 256, "precision": "fp32", **changes})
         paths = {method: str(path) for method, path in files.items()}
         return Job(str(base.folder), base.facts(), paths, recipe.as_dict(), str(tmp_path / out), **of_job)

@@ -90,3 +90,14 @@ def test_a_load_knows_its_rows_and_leaves_out_what_is_too_long(tmp_path: Path) -
     # Prompt 10 + 5 around it, answer 20 + 5, of what was rejected the first 40.
     assert (found.tokens, found.pair_tokens, found.longest, found.scored) == (40, 55, 55, 40)
     assert found.counts["dpo"] == 2
+
+
+def test_a_load_counts_tools_calls_and_thinking(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    call = {"type": "function", "function": {"name": "f", "arguments": json.dumps({"a": "b" * 400})}}
+    answer = {"role": "assistant", "content": "c", "reasoning_content": "d" * 400, "tool_calls": [call]}
+    row = {"prompt": "a" * 40, "completion": [answer], "tools": [{"name": "f", "description": "e" * 400}]}
+    path.write_text(json.dumps(row))
+    found = load.of_file(rowfile.read(path), 1024, 40, load.rough)
+    assert 200 <= found.scored <= 215
+    assert 110 <= found.tokens - found.scored <= 140

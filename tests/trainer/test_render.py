@@ -1,11 +1,13 @@
 """Rows to ids: the template's own text, the end of turn inside the loss, control tokens refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from strop.errors import BadTrainingFile, TrainerError
+from strop.trainer.messages import Request
 from strop.trainer.render import Example, PairExample, Renderer, control_texts, text_example
 
 USER = {"role": "user", "content": "What is a strop?"}
@@ -67,6 +69,50 @@ def test_a_control_token_in_any_text_is_refused(render: Renderer, token: str) ->
     assert render.control_text(f"a {token} b") == token
 
 
+TOKEN = "<|im_end|>"
+CALL = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "\\u003c|im_end|> Bonn"}'}}
+HIDDEN = [
+    (
+        "assistant",
+        [USER, {"role": "assistant", "content": "", "tool_calls": [CALL]}, {"role": "tool", "content": "21"}],
+    ),
+    ("assistant", [USER, {"role": "assistant", "content": "a", "reasoning_content": f"b {TOKEN}"}, USER]),
+    ("tool", [USER, {"role": "tool", "content": f"21{TOKEN}"}]),
+    ("tool", [USER, {"role": "tool", "name": TOKEN, "content": "21"}]),
+]
+
+
+@pytest.mark.parametrize(("role", "messages"), HIDDEN)
+def test_a_control_token_in_a_call_a_result_or_thinking_is_refused(
+    render: Renderer, role: str, messages: list[dict[str, Any]]
+) -> None:
+    with pytest.raises(BadTrainingFile, match=f"a {role} text holds the control token '{re.escape(TOKEN)}'"):
+        render.prompt(messages)
+
+
+def test_a_control_token_in_a_tool_or_a_learned_call_is_refused(render: Renderer) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {TOKEN: {}}}}}
+    with pytest.raises(BadTrainingFile, match="a tool's text holds"):
+        render.prompt([USER], Request((tool,)))
+    for answer in (
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "assistant", "content": ANSWER, "reasoning_content": TOKEN},
+        f"<think>{TOKEN}</think>a",
+    ):
+        with pytest.raises(BadTrainingFile, match="an? assistant text holds"):
+            render.example([USER], answer)
+
+
+def test_what_was_said_afterwards_is_put_to_the_question_and_not_to_a_tools_result(
+    render: Renderer, tokenizer: Any
+) -> None:
+    talk = [USER, {"role": "tool", "content": "21"}]
+    text = tokenizer.decode(render.hinted(talk, "no, shorter"))
+    asked, _, result = text.partition("<|im_start|>tool")
+    assert "no, shorter" in asked
+    assert result == "\n21<|im_end|>\n<|im_start|>assistant\n"
+
+
 def test_what_only_looks_like_a_control_token_is_text(render: Renderer) -> None:
     assert render.control_text("<|im_startt|> <| im_end |> </s> [INST]") is None
     assert render.example([USER], "</s> <|end_of_turn").tokens > 0
@@ -110,9 +156,17 @@ def test_a_model_without_a_template_is_refused(tokenizer: Any) -> None:
 
 
 def test_a_template_that_rewrites_its_own_prompt_is_refused(tokenizer: Any) -> None:
+    with pytest.raises(BadTrainingFile, match="refuses the conversation: no system prompt"):
+        Renderer(with_template(tokenizer, "{{ raise_exception('no system prompt') }}")).prompt([USER])
     counts_messages = "{{ messages | length }}{% for m in messages %}{{ m['content'] + '<|im_end|>' }}{% endfor %}"
     with pytest.raises(TrainerError, match="does not continue its own prompt"):
         Renderer(with_template(tokenizer, counts_messages)).example([USER], ANSWER)
+
+
+def test_a_template_that_passes_over_a_tools_result_is_refused(tokenizer: Any) -> None:
+    deaf = "{% for m in messages if m.role != 'tool' %}{{ m.content }}{% endfor %}"
+    with pytest.raises(BadTrainingFile, match="does not show the tool results"):
+        Renderer(with_template(tokenizer, deaf)).prompt([USER, {"role": "tool", "content": "21"}])
 
 
 def test_a_template_that_never_ends_a_turn_is_refused(tokenizer: Any) -> None:

@@ -20,6 +20,17 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 
+def called(arguments: object = '{"city": "Bonn"}', **changes: object) -> dict[str, Any]:
+    """An assistant's call of a tool, as OpenAI's files hold it."""
+    function = {"name": "weather", "arguments": arguments, **changes}
+    call = {"id": "call_1", "type": "function", "function": function}
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "21"}
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
 def refused(path: Path) -> tuple[str, str]:
     """(message, hint) of the refusal."""
     with pytest.raises(BadTrainingFile) as error:
@@ -222,6 +233,24 @@ def test_a_bad_value_names_line_column_and_expectation(
         ([USER, {"role": "assistant", "content": "\udfff"}], "messages[1].content", "holds a lone surrogate"),
         ([USER], "messages", "holds no answer"),
         ([ANSWER], "messages", "holds no answer"),
+        ([USER, ANSWER | {"weight": 0}], "messages", "holds no answer"),
+        ([USER, ANSWER | {"weight": 0.5}], "messages[1].weight", "is 0.5"),
+        ([USER, ANSWER | {"tool_calls": "f"}], "messages[1].tool_calls", "is a string"),
+        ([USER, ANSWER | {"tool_calls": ["f"]}], "messages[1].tool_calls[0]", "is not a call"),
+        ([USER, called(name=None)], "messages[1].tool_calls[0].function.name", "is null"),
+        ([USER, called("{")], "messages[1].tool_calls[0].function.arguments", "is not a JSON object"),
+        ([USER, called("[1]")], "messages[1].tool_calls[0].function.arguments", "is not a JSON object"),
+        ([USER, called(None)], "messages[1].tool_calls[0].function.arguments", "is not a JSON object"),
+        (
+            [USER, called('{"a": ["\\ud800"]}')],
+            "messages[1].tool_calls[0].function.arguments",
+            "holds a lone surrogate",
+        ),
+        ([USER, ANSWER | {"thinking": 7}], "messages[1].thinking", "is a number"),
+        ([USER, ANSWER | {"content": None, "thinking": "Hm."}], "messages[1].content", "is null"),
+        ([USER, ANSWER | {"content": None, "tool_calls": []}], "messages[1].content", "is null"),
+        ([{"role": "tool", "content": 7}], "messages[0].content", "is a number"),
+        ([{"role": "user", "content": [{"type": "image_url"}]}], "messages[0].content", "is a list"),
     ],
 )
 def test_a_bad_message_is_named_by_its_place(
@@ -235,7 +264,7 @@ def test_a_bad_message_is_named_by_its_place(
 def test_a_prompt_ends_with_the_user(write_rows: Callable[..., Path]) -> None:
     message, hint = refused(write_rows([{"prompt": [USER, ANSWER], "completion": "a"}]))
     assert message == "rows.jsonl line 1, column 'prompt' ends with 'assistant'"
-    assert hint == "expected: a last message by the user"
+    assert hint == "expected: a last message by the user or a tool"
 
 
 @pytest.mark.parametrize("answer", [[USER], [ANSWER, ANSWER], [USER, ANSWER]])
@@ -249,3 +278,104 @@ def test_a_preference_between_equal_answers_is_refused(write_rows: Callable[...,
     message, hint = refused(write_rows([GOOD["preference"], GOOD["preference"] | {"rejected": rejected}]))
     assert message == "rows.jsonl line 2, column 'rejected' equals 'chosen'"
     assert hint == "expected: two different answers"
+
+
+# Tools, thinking, and OpenAI's files
+
+
+def test_a_file_of_openais_fine_tuning_is_read_as_it_is(write_rows: Callable[..., Path]) -> None:
+    talk = [{"role": "developer", "content": "Be short."}, USER | {"name": "Ann"}, called(), RESULT]
+    talk += [ANSWER | {"weight": 0}, {"role": "user", "content": "Why?"}, ANSWER | {"weight": 1, "refusal": None}]
+    row = {"messages": talk, "tools": [TOOL], "parallel_tool_calls": False}
+    rows = read(write_rows([row, {"messages": [USER, ANSWER], "tools": None}])).rows
+    system, call = {"role": "system", "content": "Be short."}, called() | {"content": ""}
+    assert [(one.messages, one.answer) for one in rows] == [
+        ((system, USER), call),
+        ((system, USER, call, RESULT, ANSWER, {"role": "user", "content": "Why?"}), ANSWER["content"]),
+        ((USER,), ANSWER["content"]),
+    ]
+    assert [one.request.tools for one in rows] == [(TOOL,), (TOOL,), ()]
+
+
+def test_an_answer_to_a_tool_is_learned_as_one_to_a_user(write_rows: Callable[..., Path]) -> None:
+    whole = read(write_rows([{"messages": [USER, called(), RESULT, ANSWER]}])).rows
+    assert [type(row.answer) for row in whole] == [dict, str]
+    (last,) = read(write_rows([{"prompt": [USER, called(), RESULT], "completion": [ANSWER], "tools": [TOOL]}])).rows
+    assert (last.messages, last.answer) == (whole[1].messages, whole[1].answer)
+    assert last.request.tools == (TOOL,)
+
+
+def test_the_older_form_of_calls_is_the_same(write_rows: Callable[..., Path]) -> None:
+    call = called()["tool_calls"][0]["function"]
+    older = [USER, {"role": "assistant", "content": None, "function_call": call}]
+    older += [{"role": "function", "name": "weather", "content": "21"}, ANSWER]
+    (first, second) = read(write_rows([{"messages": older, "functions": [TOOL["function"]]}])).rows
+    assert isinstance(first.answer, dict)
+    assert first.answer["tool_calls"] == [{"type": "function", "function": call}]
+    assert second.messages[-1] == {"role": "tool", "name": "weather", "content": "21"}
+    assert second.request.tools == (TOOL,)
+
+
+def test_openais_preferences_are_preferences(write_rows: Callable[..., Path]) -> None:
+    worse = {"role": "assistant", "content": "Great question!"}
+    row = {"input": {"messages": [USER], "tools": [TOOL]}, "preferred_output": [called()]}
+    file = read(write_rows([row | {"non_preferred_output": [worse]}]))
+    assert file.kind == "preference"
+    assert file.rows[0].answer == called() | {"content": ""}
+    assert (file.rows[0].messages, file.rows[0].rejected) == ((USER,), "Great question!")
+    assert file.rows[0].request.tools == (TOOL,)
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "what"),
+    [
+        ({"input": None}, "input.messages", "is null"),
+        ({"input": {"messages": [ANSWER]}}, "input.messages", "ends with 'assistant'"),
+        ({"input": {"messages": [USER, {"role": "x"}]}}, "input.messages[1]", "has no known role"),
+        ({"input": {"messages": [USER], "tools": [7]}}, "input.tools[0]", "is not a tool"),
+        ({"preferred_output": [USER]}, "preferred_output", "is not one assistant message"),
+        ({"non_preferred_output": [ANSWER]}, "non_preferred_output", "equals 'preferred_output'"),
+    ],
+)
+def test_faults_of_openais_preferences_have_their_own_names(
+    write_rows: Callable[..., Path], change: dict[str, Any], column: str, what: str
+) -> None:
+    row = {"input": {"messages": [USER]}, "preferred_output": [ANSWER], "non_preferred_output": [called()]}
+    assert refused(write_rows([row, row | change]))[0] == f"rows.jsonl line 2, column {column!r} {what}"
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "thinking"])
+def test_thinking_stays_beside_the_answer(write_rows: Callable[..., Path], name: str) -> None:
+    thought, blank = ANSWER | {name: "Leather?"}, ANSWER | {name: "\n"}
+    rows = read(write_rows([{"messages": [USER, thought]}, {"messages": [USER, blank]}])).rows
+    assert [row.answer for row in rows] == [ANSWER | {"reasoning_content": "Leather?"}, ANSWER["content"]]
+
+
+@pytest.mark.parametrize(("given", "enabled"), [({"enable_thinking": False}, False), ({}, True), (None, True)])
+def test_a_row_may_say_that_no_thinking_was_asked_for(
+    write_rows: Callable[..., Path], given: object, enabled: bool
+) -> None:
+    (row,) = read(write_rows([GOOD["completion"] | {"chat_template_kwargs": given}])).rows
+    assert row.request.enable_thinking is enabled
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "what"),
+    [
+        ({"tools": {}}, "tools", "is an object"),
+        ({"tools": ["f"]}, "tools[0]", "is not a tool"),
+        ({"tools": [{"type": "function"}]}, "tools[0]", "is not a tool"),
+        ({"tools": [TOOL, {"name": "a", "description": "\ud800"}]}, "tools[1]", "holds a lone surrogate"),
+        ({"functions": [{}]}, "functions[0]", "is not a tool"),
+        ({"chat_template_kwargs": "x"}, "chat_template_kwargs", "is not known"),
+        ({"chat_template_kwargs": {"enable_thinking": 1}}, "chat_template_kwargs", "is not known"),
+        ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs", "is not known"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_refused(
+    write_rows: Callable[..., Path], columns: dict[str, Any], column: str, what: str
+) -> None:
+    message, hint = refused(write_rows([GOOD["completion"], GOOD["completion"] | columns]))
+    assert message == f"rows.jsonl line 2, column {column!r} {what}"
+    assert hint.startswith("expected: ")
+    assert read(write_rows([GOOD["text"] | columns])).kind == "text"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from strop.errors import BadTrainingFile, Missing, TrainingFailed, UnknownModel, UsageError
 from strop.files import verify_manifest
-from strop.trainer import run
+from strop.trainer import run, supervisor
 from strop.trainer.models import BaseModel
 from strop.trainer.settings import TrainerSettings
 from strop.trainer.work import Job
@@ -43,7 +44,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[str]]:
         started.append(real(*args, **kwargs))
         return started[-1]
 
-    monkeypatch.setattr(run.subprocess, "Popen", start)
+    monkeypatch.setattr(supervisor.subprocess, "Popen", start)
     return started
 
 
@@ -60,7 +61,7 @@ def child_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 child.wait()
             return child
 
-        monkeypatch.setattr(run.subprocess, "Popen", start)
+        monkeypatch.setattr(supervisor.subprocess, "Popen", start)
 
     return replace
 
@@ -73,12 +74,13 @@ def test_the_child_trains_reports_and_ends(
 ) -> None:
     job = make_job({"sft": write_rows(ROWS)})
     seen: list[tuple[str, float | None, str]] = []
-    manifest = run.run_child(job, lambda *at: seen.append(at), tmp_path / "train.log")
+    manifest = supervisor.run_child(job, lambda *at: seen.append(at), tmp_path / "train.log")
     assert verify_manifest(Path(job.out)) == manifest
     assert manifest["rows"] == {"sft": 6}
     assert [share for _, share, _ in seen] == pytest.approx([(step + 1) / 6 for step in range(6)])
     assert {stage for stage, _, _ in seen} == {"train sft"}
-    assert all(figures.startswith("loss ") and float(figures[5:]) > 0 for _, _, figures in seen)
+    assert all(re.fullmatch(r"loss [0-9.]+(, [0-9]+ tokens/s)?", figures) for _, _, figures in seen)
+    assert "tokens/s" in seen[-1][2]
     assert [child.poll() is None for child in children] == [False]
     # What the libraries print goes into the log and not between the events.
     assert "train_runtime" in (tmp_path / "train.log").read_text()
@@ -89,7 +91,7 @@ def test_an_error_in_the_child_arrives_in_its_own_class(
 ) -> None:
     job = make_job({"sft": write_rows([*ROWS, {"prompt": "What?", "completion": "a <|im_end|> b"}])})
     with pytest.raises(BadTrainingFile, match=r"^line 7: .*<\|im_end\|>") as error:
-        run.run_child(job, silent)
+        supervisor.run_child(job, silent)
     assert error.value.exit_code == 2
     assert error.value.hint.startswith("remove the row")
     assert not Path(job.out).exists()
@@ -101,7 +103,7 @@ def test_what_a_library_raises_is_told_in_its_words_and_its_traceback_is_kept(
 ) -> None:
     job = replace(make_job({"sft": write_rows(ROWS)}), base_folder=str(tmp_path / "no-such-base"))
     with pytest.raises(TrainingFailed, match=r"^training stopped: \w+: .*no-such-base") as error:
-        run.run_child(job, silent, tmp_path / "train.log")
+        supervisor.run_child(job, silent, tmp_path / "train.log")
     assert "train.log" in error.value.hint
     assert "Traceback" in (tmp_path / "train.log").read_text()
 
@@ -115,7 +117,7 @@ def test_a_child_that_is_killed_fails_and_leaves_nothing(
         children[0].kill()
 
     with pytest.raises(TrainingFailed, match=r"ended with code -?[0-9]+ and no word"):
-        run.run_child(job, kill)
+        supervisor.run_child(job, kill)
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
@@ -130,7 +132,7 @@ def test_no_token_reaches_the_child_and_nothing_leaves_the_machine(
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("SOMETHING_ELSE", "stays")
     child_is('print(json.dumps({"done": dict(os.environ)}))')
-    env = run.run_child(make_job({"sft": write_rows(ROWS)}), silent)
+    env = supervisor.run_child(make_job({"sft": write_rows(ROWS)}), silent)
     assert {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY"}.isdisjoint(env)
     assert "made-up" not in env.values()
     assert (env["HF_HUB_OFFLINE"], env["TRANSFORMERS_OFFLINE"], env["HF_DATASETS_OFFLINE"]) == ("1", "1", "1")
@@ -141,7 +143,7 @@ def test_no_token_reaches_the_child_and_nothing_leaves_the_machine(
 def test_the_child_gets_the_whole_job(write_rows: WriteRows, make_job: MakeJob, child_is: Callable[..., None]) -> None:
     job = make_job({"sft": write_rows(ROWS)}, dataset_sha256="ab" * 32)
     child_is('print(json.dumps({"done": json.loads(sys.stdin.read())}))')
-    assert Job(**run.run_child(job, silent)) == Job.from_json(job.to_json())
+    assert Job(**supervisor.run_child(job, silent)) == Job.from_json(job.to_json())
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_a_child_without_a_last_word_is_a_failure_with_its_code(
 ) -> None:
     child_is(program, ended=ended)
     with pytest.raises(TrainingFailed, match="ended with code 7 and no word") as error:
-        run.run_child(make_job({"sft": write_rows(ROWS)}), silent)
+        supervisor.run_child(make_job({"sft": write_rows(ROWS)}), silent)
     assert error.value.hint == "strop doctor"
 
 
@@ -163,16 +165,16 @@ def test_an_error_of_a_class_that_is_not_ours_is_a_failed_training(
     event = {"error": {"type": kind, "message": "it went wrong", "hint": "do this"}}
     child_is(f"sys.stdin.read(); print({json.dumps(event)!r})")
     with pytest.raises(TrainingFailed, match=r"^it went wrong$") as error:
-        run.run_child(make_job({"sft": write_rows(ROWS)}), silent)
+        supervisor.run_child(make_job({"sft": write_rows(ROWS)}), silent)
     assert error.value.hint == "do this"
 
 
 def test_a_child_is_not_left_running_when_the_report_raises(
     write_rows: WriteRows, make_job: MakeJob, child_is: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = {"progress": {"stage": "sft", "step": 1, "steps": 9, "loss": 1.0}}
+    event = {"progress": {"stage": "sft", "step": 1, "steps": 9, "figures": {"loss": 1.0}}}
     child_is(f"sys.stdin.read(); print({json.dumps(event)!r}, flush=True); import time; time.sleep(60)")
-    start, started = run.subprocess.Popen, []
+    start, started = supervisor.subprocess.Popen, []
 
     def remember(*args: Any, **kwargs: Any) -> Any:
         started.append(start(*args, **kwargs))
@@ -181,9 +183,9 @@ def test_a_child_is_not_left_running_when_the_report_raises(
     def interrupted(*at: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run.subprocess, "Popen", remember)
+    monkeypatch.setattr(supervisor.subprocess, "Popen", remember)
     with pytest.raises(KeyboardInterrupt):
-        run.run_child(make_job({"sft": write_rows(ROWS)}), interrupted)
+        supervisor.run_child(make_job({"sft": write_rows(ROWS)}), interrupted)
     assert [child.poll() is None for child in started] == [False]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from strop.errors import Missing, TrainingFailed
-from strop.trainer import machine, run, watch
+from strop.trainer import machine, supervisor, watch
 from strop.trainer.watch import StuckWatch
 from strop.trainer.work import Job
 
@@ -74,7 +74,7 @@ def child_says(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Any]]:
             started.append(real([sys.executable, "-c", "import json, time\n" + program], **kwargs))
             return started[-1]
 
-        monkeypatch.setattr(run.subprocess, "Popen", start)
+        monkeypatch.setattr(supervisor.subprocess, "Popen", start)
         return started
 
     return put
@@ -86,7 +86,7 @@ def job(tmp_path: Path, base: Path | None = None) -> Job:
 
 _STEPS = """
 def step(number, steps):
-    at = {"stage": "sft", "step": number, "steps": steps, "loss": 1.0}
+    at = {"stage": "sft", "step": number, "steps": steps, "figures": {"loss": 1.0}}
     print(json.dumps({"progress": at}), flush=True)
 """
 
@@ -97,7 +97,7 @@ def test_a_child_that_stops_stepping_is_ended_and_named(
     monkeypatch.setattr(watch, "LEAST_S", 0.3)
     children = child_says(_STEPS + "for number in range(1, 5): step(number, 100)\ntime.sleep(100)\n")
     with pytest.raises(TrainingFailed, match=r"stuck in sft: no step for \d+ s, and a step usually takes") as error:
-        run.run_child(job(tmp_path), lambda *at: None)
+        supervisor.run_child(job(tmp_path), lambda *at: None)
     assert "strop plan" in error.value.hint
     assert children[0].poll() is not None
 
@@ -107,7 +107,7 @@ def test_a_child_that_saves_for_long_is_left_alone(
 ) -> None:
     monkeypatch.setattr(watch, "LEAST_S", 0.1)
     child_says(_STEPS + "for number in range(1, 5): step(number, 4)\ntime.sleep(1)\nprint(json.dumps({'done': {}}))\n")
-    assert run.run_child(job(tmp_path), lambda *at: None) == {}
+    assert supervisor.run_child(job(tmp_path), lambda *at: None) == {}
 
 
 def test_no_child_is_started_where_the_adapter_would_not_fit(
@@ -116,5 +116,5 @@ def test_no_child_is_started_where_the_adapter_would_not_fit(
     children = child_says("")
     monkeypatch.setattr(machine, "free_bytes", lambda path: 1000)
     with pytest.raises(Missing, match="of disk are needed"):
-        run.run_child(job(tmp_path, tiny_base), lambda *at: None)
+        supervisor.run_child(job(tmp_path, tiny_base), lambda *at: None)
     assert children == []

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from strop.files import DamagedFolder, read_manifest, verify_manifest
 from strop.trainer import work as job_of
 from strop.trainer.measure import hold_loss
 from strop.trainer.models import BaseModel
-from strop.trainer.recipe import StageRecipe
-from strop.trainer.render import Example, Renderer
+from strop.trainer.recipe import Recipe, StageRecipe
+from strop.trainer.render import Example, PairExample, Renderer
+from strop.trainer.rowfile import read
 from strop.trainer.train import Progress
-from strop.trainer.work import Job, work
+from strop.trainer.work import Job, rendered, work
 
 # PEFT asks transformers for a property that is on its way out.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -53,6 +55,7 @@ def test_sft_then_dpo_writes_one_adapter(write_rows: WriteRows, make_job: MakeJo
         "adapter_config.json",
         "adapter_model.safetensors",
         "manifest.json",
+        "metrics.jsonl",
     ]
     assert verify_manifest(out) == manifest
     config = json.loads((out / "adapter_config.json").read_text())
@@ -76,7 +79,7 @@ def test_the_manifest_says_what_was_done(write_rows: WriteRows, make_job: MakeJo
     assert 3 * 10 * 10 < manifest["tokens"] < 3 * 10 * 60
     assert 0 < manifest["loss"]["sft"] < 10
     assert manifest["held_out"] is None
-    assert sorted(manifest["files"]) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(manifest["files"]) == ["adapter_config.json", "adapter_model.safetensors", "metrics.jsonl"]
 
 
 def test_equal_jobs_give_equal_bytes_and_another_seed_others(write_rows: WriteRows, make_job: MakeJob) -> None:
@@ -181,6 +184,44 @@ def test_all_rows_too_long_is_not_enough_data(write_rows: WriteRows, make_job: M
         work(job, silent)
     assert "--max-length" in error.value.hint
     assert not Path(job.out).exists()
+
+
+def called(city: str) -> dict[str, Any]:
+    function = {"name": "weather", "arguments": json.dumps({"city": city})}
+    return {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": function}]}
+
+
+def test_tools_that_the_template_does_not_show_name_their_line(write_rows: WriteRows, make_job: MakeJob) -> None:
+    row = {"prompt": "How warm is it?", "completion": [called("Bonn")], "tools": [{"name": "weather"}]}
+    with pytest.raises(BadTrainingFile, match=r"^line 11: this model's chat template does not show the tools"):
+        work(make_job({"sft": write_rows([*ANSWERS, row])}), silent)
+
+
+def test_calls_and_tools_are_in_what_every_method_learns(write_rows: WriteRows, tokenizer: Any) -> None:
+    tokenizer = deepcopy(tokenizer)
+    tokenizer.chat_template = (
+        "{{ tools }}{% for m in messages %}{{ m.role }}:{{ m.content }}"
+        "{% for call in m.tool_calls or [] %}{{ call.function.arguments.city }}{% endfor %}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
+    )
+    rated = {"prompt": "How warm?", "completion": [called("Bonn")], "tools": [{"name": "weather"}]}
+    kinds: dict[Any, dict[str, Any]] = {
+        "sft": {},
+        "kto": {"label": True},
+        "hindsight": {"feedback": "no, in Bonn"},
+        "dpo": {"chosen": [called("Bonn")], "rejected": [called("Rome")]},
+    }
+    recipe = Recipe((), rank=4, alpha=8, max_length=256, precision="fp32")
+    for method, columns in kinds.items():
+        file = read(write_rows([rated | columns]))
+        (example,) = rendered(file, StageRecipe(method, 1.0, 1e-3, 1), tokenizer, recipe, 0.0).train
+        assert tokenizer.decode(example.prompt_ids).startswith(
+            "[{'type': 'function', 'function': {'name': 'weather'}}]"
+        )
+        learned = example.chosen_ids if isinstance(example, PairExample) else example.completion_ids
+        assert tokenizer.decode(learned) == "Bonn<|im_end|>"
+        if isinstance(example, PairExample):
+            assert tokenizer.decode(example.rejected_ids) == "Rome<|im_end|>"
 
 
 def test_dpo_needs_preferences(write_rows: WriteRows, make_job: MakeJob) -> None:

@@ -8,6 +8,7 @@ from strop.trainer.fit import OnProgress, TokenRows, arguments, fit
 from strop.trainer.measure import answer_logprobs
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import Example, PairExample
+from strop.trainer.resume import Place
 
 
 def run_dpo(
@@ -18,6 +19,7 @@ def run_dpo(
     recipe: Recipe,
     scratch: Path,
     on: OnProgress,
+    place: Place | None = None,
 ) -> float:
     """Preference training of the adapter in place; the reference is the adapter as it stood when this was called.
 
@@ -59,4 +61,4 @@ def run_dpo(
             super().__init__(*args, **kwargs)
             self.precompute_ref_logps = True  # set here, TRL would compute them, and hash the whole model for its cache
 
-    return fit(PairTrainer, model, tokenizer, told, data, stage, on)
+    return fit(PairTrainer, model, tokenizer, told, data, stage, on, place=place)

@@ -14,6 +14,7 @@ from strop.trainer.fit import OnProgress, arguments, fit, labelled
 from strop.trainer.head import is_a_projection
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import HintedExample
+from strop.trainer.resume import Place
 
 
 def run_hindsight(
@@ -24,6 +25,7 @@ def run_hindsight(
     recipe: Recipe,
     scratch: Path,
     on: OnProgress,
+    place: Place | None = None,
 ) -> float:
     """Train the adapter of `model` in place on `rows`; the mean divergence over all steps."""
     from datasets import Dataset
@@ -47,9 +49,8 @@ def run_hindsight(
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             return divergence(model, inputs)
 
-    return fit(
-        HindsightTrainer, model, tokenizer, told, data, stage, on, collator=_Collator(int(tokenizer.pad_token_id))
-    )
+    collator = _Collator(int(tokenizer.pad_token_id))
+    return fit(HindsightTrainer, model, tokenizer, told, data, stage, on, collator=collator, place=place)
 
 
 class _Collator:

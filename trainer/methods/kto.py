@@ -14,6 +14,7 @@ from strop.errors import NotEnoughData
 from strop.trainer.fit import OnProgress, TokenRows, arguments, fit
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import RatedExample
+from strop.trainer.resume import Place
 
 
 def run_kto(
@@ -24,6 +25,7 @@ def run_kto(
     recipe: Recipe,
     scratch: Path,
     on: OnProgress,
+    place: Place | None = None,
 ) -> float:
     """Train the adapter in place; the reference is the adapter as it stood when this was called.
 
@@ -68,7 +70,7 @@ def run_kto(
     class RatedTrainer(TokenRows, KTOTrainer):
         """KTO on rows that are token ids already."""
 
-    return fit(RatedTrainer, model, tokenizer, told, data, stage, on)
+    return fit(RatedTrainer, model, tokenizer, told, data, stage, on, place=place)
 
 
 def interleaved(rows: Sequence[RatedExample], seed: int) -> list[RatedExample]:

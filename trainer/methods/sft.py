@@ -7,6 +7,7 @@ from typing import Any
 from strop.trainer.fit import OnProgress, arguments, fit, labelled
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import Example
+from strop.trainer.resume import Place
 
 
 def run_sft(
@@ -17,6 +18,7 @@ def run_sft(
     recipe: Recipe,
     scratch: Path,
     on: OnProgress,
+    place: Place | None = None,
 ) -> float:
     """Train the adapter of `model` in place on `rows`; the mean loss over all steps. Raises TrainingFailed on NaN."""
     from datasets import Dataset
@@ -24,4 +26,4 @@ def run_sft(
 
     data = Dataset.from_list([labelled(row.prompt_ids, row.completion_ids) for row in rows])
     told = SFTConfig(**arguments(stage, recipe, scratch), max_length=None, packing=False)
-    return fit(SFTTrainer, model, tokenizer, told, data, stage, on)
+    return fit(SFTTrainer, model, tokenizer, told, data, stage, on, place=place)
