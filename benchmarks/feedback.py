@@ -7,18 +7,16 @@ rows, --only NAME for one measurement, --json for one object. Ends with 1 where 
 import argparse
 import json
 import multiprocessing
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import feedback_corpus
 import feedback_join
 import feedback_kills
-import psutil
+from figures import Figure, add_options, report
 
 from strop.feedback import Interaction, Ledger, Signal
 from strop.feedback.jsonl import import_file
@@ -29,17 +27,6 @@ from strop.feedback.scrub import Scrubber
 from strop.feedback.split import assign
 
 SEED = 11
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured value; `met` is None where there is no target."""
-
-    name: str
-    value: float
-    unit: str
-    target: str = ""
-    met: bool | None = None
 
 
 def add_latency(folder: Path, scale: float) -> Iterator[Figure]:
@@ -215,25 +202,16 @@ def main() -> int:
     """Run what was asked for; 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
-    parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="one measurement; may be given twice")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    add_options(parser, MEASUREMENTS)
     options = parser.parse_args()
-    found: list[Figure] = []
-    for name in options.only or MEASUREMENTS:
+    scale = 0.1 if options.quick else 1.0
+    return report(_measured(options.only or MEASUREMENTS, scale), as_json=options.json)
+
+
+def _measured(names: Iterable[str], scale: float) -> Iterator[Figure]:
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            for figure in MEASUREMENTS[name](Path(folder), 0.1 if options.quick else 1.0):
-                found.append(figure)
-                if not options.json:
-                    _say(figure)
-    if options.json:
-        machine = {"cores": os.cpu_count(), "memory_bytes": psutil.virtual_memory().total}
-        print(json.dumps({"machine": machine, "figures": [asdict(one) for one in found]}, indent=2))  # noqa: T201
-    return 1 if any(one.met is False for one in found) else 0
-
-
-def _say(figure: Figure) -> None:
-    target = f"{figure.target}: {'met' if figure.met else 'MISSED'}" if figure.target else ""
-    print(f"| {figure.name} | {figure.value:,.1f} {figure.unit} | {target} |", flush=True)  # noqa: T201
+            yield from MEASUREMENTS[name](Path(folder), scale)
 
 
 if __name__ == "__main__":

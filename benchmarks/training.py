@@ -8,16 +8,15 @@ tokens a second; the first steps of every variant are not counted. Ends with 1 w
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+from figures import Figure, add_options, report
 
 from strop.trainer import plan
 from strop.trainer.measure import hold_loss
@@ -29,17 +28,6 @@ from strop.trainer.train import Progress, add_lora, load_base, run_stage
 RANK, ALPHA, SEED = 16, 32, 17
 ROWS, HELD, PAIRS = 64, 64, 64
 RATE = 2e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured value; `met` is None where there is no target."""
-
-    name: str
-    value: float
-    unit: str
-    target: str = ""
-    met: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,27 +250,13 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help='JSONL with "prompt" and "answer"')
     parser.add_argument("--model", default="smollm2", help="the base")
     parser.add_argument("--models", type=Path, default=Path.home() / ".strop" / "models", help="where bases are kept")
-    parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="one measurement; may be given twice")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    add_options(parser, MEASUREMENTS)
     options = parser.parse_args()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     plan.set_threads()
     bench = Bench(resolve(options.model, options.models).folder, options.data)
-    found: list[Figure] = []
-    for name in options.only or MEASUREMENTS:
-        for figure in MEASUREMENTS[name](bench):
-            found.append(figure)
-            if not options.json:
-                target = f"{figure.target}: {'met' if figure.met else 'MISSED'}" if figure.target else ""
-                print(f"| {figure.name} | {figure.value:,.3f} {figure.unit} | {target} |", flush=True)  # noqa: T201
-    if options.json:
-        machine = {
-            "cores": psutil.cpu_count(logical=False),
-            "machine": platform.machine(),
-            "precision": bench.precision,
-        }
-        print(json.dumps({"machine": machine, "figures": [asdict(one) for one in found]}, indent=2))  # noqa: T201
-    return 1 if any(one.met is False for one in found) else 0
+    found = (figure for name in options.only or MEASUREMENTS for figure in MEASUREMENTS[name](bench))
+    return report(found, as_json=options.json, digits=3, precision=bench.precision)
 
 
 if __name__ == "__main__":
