@@ -14,7 +14,7 @@ from strop.feedback.bulk import without_collector
 from strop.feedback.judged import Complaint, Judged, has_template_tokens, hear
 from strop.feedback.ledger import Ledger
 from strop.feedback.near import near_pairs
-from strop.feedback.rows import GateRow, Row, Rows, Turn
+from strop.feedback.rows import GateRow, Merit, Row, Rows, Turn
 from strop.feedback.settings import FeedbackSettings
 from strop.feedback.split import assign
 from strop.files import canonical_json, sha256_bytes
@@ -87,10 +87,22 @@ def _build(ledger: Ledger, settings: FeedbackSettings, limit_tokens: int | None)
         hindsight=hindsight,
         standing=len(extra.sft) + len(extra.dpo),
         warnings=(*quarantined.sentences, *biased, *extra.sentences),
+        merits=_merits(heard.judged, complaints),
     )
     if not rows.corrections and not rows.dpo and not rows.gate and bool(rows.thumbs_up) != bool(rows.thumbs_down):
         excluded["one_class"] = rows.thumbs_up + rows.thumbs_down
     return replace(rows, excluded=dict(sorted((+excluded).items())))
+
+
+def _merits(judged: Iterable[Judged], complaints: Iterable[Complaint]) -> dict[str, Merit]:
+    found = {}
+    for one in judged:
+        said, asked = one.standing, one.interaction
+        found[said.signal_id] = Merit(one.place.cluster, asked.domain, said.signal.time, said.state == "corrected")
+    for complaint in complaints:
+        asked = complaint.interaction
+        found |= {id_: Merit(complaint.place.cluster, asked.domain, asked.time, False) for id_ in complaint.signals}
+    return found
 
 
 def compared(judged: Iterable[Judged], excluded: Counter[str]) -> tuple[list[Pair], list[Judged]]:

@@ -1,7 +1,8 @@
 """The rows that a reading of the ledger gives: what trains, by method, and what the gate judges by."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from strop.files import canonical_json, sha256_bytes
@@ -40,6 +41,16 @@ class GateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Merit:
+    """What speaks for a reaction: where its prompt belongs, when it was said, and whether it is a correction."""
+
+    cluster: str
+    domain: str
+    time: datetime
+    corrected: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """What one reading of the ledger gives. Every row names its signals (of standing data: its set and line).
 
@@ -61,9 +72,10 @@ class Rows:
     - `gate_side`: good texts on the gate's side that have no refused one to be compared with
     - `tool_calls`: answers in which tools took part, which a text row cannot show
     - `length_bias`: pairs left out so that the longer (or the shorter) answer is not preferred as such
+    - `no_time`: rows that the night has no hours for (`ration`)
     - `template_tokens`, `too_long`: rows left out, or made without their DPO half, for these reasons
 
-    `warnings`: sentences with figures, for the night's report.
+    `warnings`: sentences with figures, for the night's report. `merits`: of the signals that rows name, by their ids.
     """
 
     sft: tuple[Row, ...]
@@ -77,6 +89,7 @@ class Rows:
     hindsight: tuple[Row, ...] = ()
     standing: int = 0
     warnings: tuple[str, ...] = ()
+    merits: Mapping[str, Merit] = field(default_factory=dict)
 
     def without(self, control_texts: Iterable[str]) -> "Rows":
         """These rows but for those in which one of `control_texts` is spelled out, counted as `template_tokens`.

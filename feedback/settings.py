@@ -47,6 +47,9 @@ class FeedbackSettings(BaseModel):
     cap_conversation: int = Field(20, ge=1, description="rows of one conversation, the newest")
     cap_cluster: int = Field(20, ge=1, description="rows of one group of near-duplicate prompts, the newest")
     standing_share: float = Field(0.5, ge=0, lt=1, description="the most of a night's rows that are standing data")
+    half_life_days: float = Field(
+        30.0, gt=0, description="where there are more rows than a night has hours for, a word counts half after so long"
+    )
     scrub: ScrubSettings = ScrubSettings.model_validate({})
 
 

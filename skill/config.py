@@ -49,6 +49,7 @@ class NightSettings(BaseModel):
     minute: int = Field(default=0, ge=0, le=59)
     timezone: Annotated[str, AfterValidator(_known_zone)] = ""  # empty: the computer's own zone
     min_rows: int = Field(default=20, ge=1)  # training rows of all methods together
+    hours: float = Field(default=6.0, gt=0)  # for training alone; rows beyond that wait for another night
 
 
 class RetentionSettings(BaseModel):

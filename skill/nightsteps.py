@@ -18,10 +18,12 @@ from strop.evaluation.report import markdown
 from strop.evaluation.wanted import Detail, WantedItem
 from strop.feedback import Ledger, dataset, pairs
 from strop.feedback.dataset import Dataset
+from strop.feedback.ration import rationed
 from strop.feedback.rows import Rows
 from strop.feedback.split import record_test
 from strop.files import DamagedFolder, canonical_json, sha256_bytes, verify_manifest, write_bytes
 from strop.home import Home
+from strop.hours import budget
 from strop.journal import Journal, StepRow
 from strop.setup import Ground, OnProgress, certified, made_build, open_target, prepare
 from strop.trainer import plan
@@ -103,6 +105,9 @@ class NightSteps:
         rows = heard.without(control_texts(ground.base.folder))
         if rows is not heard:
             self._check_enough(rows)
+        recipe = plan.make(rows.counts, self.config.trainer, seed=self.config.seed).recipe
+        methods = [stage.method for stage in recipe.stages]
+        rows = rationed(rows, methods, budget(self.home, self.config, ground.base, recipe, rows))
         key = rows.digest()
         folder = self.home.datasets / key[:16]
 

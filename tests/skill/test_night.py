@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from strop import judge, night, nightsteps
+from strop import hours, judge, night, nightsteps
 from strop.config import load, save
 from strop.deploy.release import rollback
 from strop.deploy.versions import Version, Versions
 from strop.errors import NotCertified, NothingToDo, StropError, TargetError, TrainingFailed
 from strop.evaluation import ItemResult
-from strop.feedback import dataset
+from strop.feedback import FeedbackCollector, dataset
 from strop.feedback.pairs import has_template_tokens
 from strop.home import Home
 
@@ -483,3 +483,51 @@ def test_held_out_prompts_that_do_not_fit_the_server_are_left_out_and_said(
     (left,) = asked
     assert 0 < left < 30
     assert told.rows["gate"] == 30
+
+
+# What trains tonight
+
+
+def train_told(home: Home, play: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The job that a night would train, which then ends."""
+    jobs: list[Any] = []
+
+    def stop(job: Any, *args: Any) -> Any:
+        jobs.append(job)
+        raise TrainingFailed("far enough")
+
+    monkeypatch.setattr(nightsteps, "run_child", stop)
+    with pytest.raises(TrainingFailed, match="far enough"):
+        play(home)
+    return jobs[-1]
+
+
+def test_a_night_of_thumbs_trains_on_the_thumbs(
+    home: Home, nights: ModuleType, play: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.correct(home, 24)
+    save(home, {"trainer.method": "kto"})
+    with FeedbackCollector(home.ledger_db) as collector, collector.ledger.transaction():
+        for number in range(40):
+            given = collector.record(prompt=f"How deep is lake number {number}?", answer=f"{number} m")
+            collector.rate(given, "up" if number % 2 else "down")
+    job = train_told(home, play, monkeypatch)
+    assert list(job.files) == ["kto"]
+    rows = [json.loads(line) for line in Path(job.files["kto"]).read_text(encoding="utf-8").splitlines()]
+    assert {row["label"] for row in rows} == {True, False}
+
+
+def test_a_night_with_too_few_hours_trains_on_a_part_and_says_so(
+    home: Home, nights: ModuleType, play: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.correct(home, 40)
+    save(home, {"night.hours": 24.0})
+    whole = train_told(home, play, monkeypatch)
+    monkeypatch.setattr(hours, "measured", lambda *of: 100.0)
+    save(home, {"night.hours": 0.004})
+    part = train_told(home, play, monkeypatch)
+    sizes = [len(Path(job.files["sft"]).read_text(encoding="utf-8").splitlines()) for job in (whole, part)]
+    assert 0 < sizes[1] < sizes[0]
+    found = dataset.read(Path(part.files["sft"]).parent)
+    assert found.excluded["no_time"] > 0
+    assert "left for another night" in found.warnings[-1]
