@@ -19,13 +19,14 @@ _FILES = ("sft.jsonl", "dpo.jsonl", "kto.jsonl", "hindsight.jsonl", "gate.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A whole dataset folder. `sha256` stands for all rows together, `counts` is that of Rows."""
+    """A whole dataset folder. `sha256` stands for all rows together, `counts` and `domain` are those of Rows."""
 
     folder: Path
     sha256: str
     counts: dict[str, int]
     excluded: dict[str, int]
     warnings: tuple[str, ...] = ()
+    domain: str = ""
 
     def file(self, method: str) -> Path:
         """The rows that a training method learns from, as `Rows` names their columns."""
@@ -67,9 +68,14 @@ def write(rows: Rows, folder: Path) -> Dataset:
         (temporary / "gate.jsonl").write_bytes(_lines(row.as_dict() for row in rows.gate))
         hashes = {name: sha256_bytes((temporary / name).read_bytes()) for name in _FILES}
         sha256 = sha256_bytes(canonical_json(hashes).encode())
-        said = {"counts": rows.counts, "excluded": rows.excluded, "warnings": list(rows.warnings)}
+        said = {
+            "counts": rows.counts,
+            "excluded": rows.excluded,
+            "warnings": list(rows.warnings),
+            "domain": rows.domain,
+        }
         write_manifest(temporary, {"kind": KIND, "sha256": sha256, **said})
-    return Dataset(folder, sha256, rows.counts, dict(rows.excluded), rows.warnings)
+    return Dataset(folder, sha256, rows.counts, dict(rows.excluded), rows.warnings, rows.domain)
 
 
 def read(folder: Path) -> Dataset:
@@ -82,7 +88,9 @@ def read(folder: Path) -> Dataset:
     if manifest.get("sha256") != sha256:
         raise DamagedFolder(f"{folder}: the manifest's sha256 is not that of its files", hint="strop night writes one")
     warnings = tuple(manifest.get("warnings", ()))
-    return Dataset(folder, sha256, dict(manifest["counts"]), dict(manifest["excluded"]), warnings)
+    return Dataset(
+        folder, sha256, dict(manifest["counts"]), dict(manifest["excluded"]), warnings, str(manifest.get("domain", ""))
+    )
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:

@@ -1,5 +1,6 @@
 """The rows that a reading of the ledger gives: what trains, by method, and what the gate judges by."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -12,6 +13,7 @@ Row = dict[str, Any]
 
 # The methods that rows are made for, in the order in which a night would use them.
 METHODS = ("sft", "dpo", "kto", "hindsight")
+_ONE_DOMAIN = 0.8
 # What a row says about itself.
 _NOT_SAID = {"id", "role", "cluster", "source", "trust", "signals", "interactions"}
 
@@ -115,6 +117,14 @@ class Rows:
         """The SHA-256 of all rows: equal for the same rows, and for no others."""
         trained = [list(self.sft), list(self.dpo), list(self.kto), list(self.hindsight)]
         return sha256_bytes(canonical_json([*trained, [row.as_dict() for row in self.gate]]).encode())
+
+    @property
+    def domain(self) -> str:
+        """The one domain that at least four in five of the rows' reactions name; empty where there is none."""
+        named = {signal for method in METHODS for row in getattr(self, method) for signal in row["signals"]}
+        domains = [self.merits[signal].domain for signal in named if signal in self.merits]
+        (name, count), *_ = Counter(domains).most_common(1) or [("", 0)]
+        return name if count >= _ONE_DOMAIN * len(domains) else ""
 
     @property
     def counts(self) -> dict[str, int]:

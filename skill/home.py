@@ -81,6 +81,11 @@ class Home:
         return self.path / "adapters"
 
     @property
+    def replays(self) -> Path:
+        """The bases' own answers to general prompts."""
+        return self.path / "replays"
+
+    @property
     def runs(self) -> Path:
         """Training under way: a folder each, with the checkpoint that it would go on from."""
         return self.path / "runs"

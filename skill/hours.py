@@ -25,7 +25,7 @@ def budget(home: Home, config: Config, base: BaseModel, recipe: Recipe, rows: Ro
 
     count, _ = load.counter(base.folder)
     tokens_per_s = measured(home, base, recipe) or _estimated(home, config, base, recipe, rows, count)
-    epochs = {stage.method: stage.epochs for stage in recipe.stages}
+    epochs: dict[str, float] = {stage.method: stage.epochs for stage in recipe.stages}
 
     def cost(method: str, row: Row) -> float:
         return epochs[method] * _tokens(method, row, count, config.trainer.rejected_tokens) / tokens_per_s

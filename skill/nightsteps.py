@@ -30,6 +30,7 @@ from strop.trainer import plan
 from strop.trainer.render import Renderer, control_texts
 from strop.trainer.runs import Runs
 from strop.trainer.supervisor import need_training_packages, run_child
+from strop.trainer.traits import Traits, manner
 from strop.trainer.work import Job
 
 # Below `reports`: what was measured of each version.
@@ -162,7 +163,9 @@ class NightSteps:
 
     def train(self, rows: Dataset, ground: Ground) -> Path:
         """One fresh adapter from the base."""
-        made = plan.make(rows.counts, self.config.trainer, seed=self.config.seed)
+        pairs = [(row["chosen"][-1]["content"], row["rejected"][-1]["content"]) for row in rows.dpo()]
+        traits = Traits(manner(pairs), rows.domain)
+        made = plan.make(rows.counts, self.config.trainer, seed=self.config.seed, traits=traits)
         recipe = made.recipe
         key = _hash(rows.sha256, recipe.as_dict(), ground.base.facts())
         folder = self.home.adapters / key[:16]
@@ -173,6 +176,7 @@ class NightSteps:
             recipe=recipe.as_dict(),
             out=str(folder),
             dataset_sha256=rows.sha256,
+            replays=str(self.home.replays),
         )
 
         def work() -> Done:

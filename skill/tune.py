@@ -19,6 +19,7 @@ from strop.trainer.plan import Plan
 from strop.trainer.run import Method, Trained, made_plan
 from strop.trainer.runs import Runs
 from strop.trainer.supervisor import need_training_packages, run_child
+from strop.trainer.traits import of_file
 from strop.trainer.work import Job
 
 HELD_SHARE = 0.1
@@ -103,7 +104,8 @@ def check(config: Config, file: Path, to: str) -> None:
 
 
 def _plan(rows: rowfile.RowFile, method: Method, overrides: Mapping[str, Any], config: Config) -> Plan:
-    return made_plan(rowfile.counts(rows), method, {"seed": config.seed, **overrides}, config.trainer)
+    asked = {"seed": config.seed, **overrides}
+    return made_plan(rowfile.counts(rows), method, asked, config.trainer, of_file(rows))
 
 
 def _train(home: Home, config: Config, base: BaseModel, file: Path, made: Plan, on_progress: OnProgress) -> Trained:
@@ -118,6 +120,7 @@ def _train(home: Home, config: Config, base: BaseModel, file: Path, made: Plan, 
         out=str(folder),
         dataset_sha256=data,
         held_share=HELD_SHARE,
+        replays=str(home.replays),
     )
     runs = Runs(home.runs, config.trainer.checkpoint_s, config.trainer.trackio_space)
     return Trained(folder, run_child(job, on_progress, home.path / "train.log", runs), made.choices)

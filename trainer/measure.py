@@ -53,7 +53,7 @@ def hold_loss(model: Any, examples: Sequence[AnyExample]) -> Held | None:
     rows = sorted(wanted, key=lambda row: row.tokens)
     total, tokens = 0.0, 0
     model.eval()
-    with _exact(model), torch.inference_mode():
+    with exact(model), torch.inference_mode():
         for start in range(0, len(rows), _BATCH):
             for nll, count in _batch(model, rows[start : start + _BATCH]):
                 total, tokens = total + nll, tokens + count
@@ -61,7 +61,7 @@ def hold_loss(model: Any, examples: Sequence[AnyExample]) -> Held | None:
 
 
 @contextmanager
-def _exact(model: Any) -> Iterator[None]:
+def exact(model: Any) -> Iterator[None]:
     """The weights in float32 inside the block, and back afterwards without loss; on an accelerator as they are."""
     import torch
 

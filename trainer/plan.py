@@ -2,17 +2,20 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Literal
 
 from strop.errors import UsageError
-from strop.trainer.recipe import Precision, Recipe, Stage, for_methods
+from strop.trainer.recipe import Manner, Precision, Recipe, Stage, for_methods
 from strop.trainer.settings import TrainerSettings
+from strop.trainer.traits import UNKNOWN, Traits
 
 # With fewer pairs than this a preference pass is mostly noise; the corrections are learned by SFT alone.
 MIN_PAIRS = 16
 _TRIAL_S = 0.4
+# More of the base's own answers would train the base, not the feedback.
+MOST_REPLAY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,41 @@ class Plan:
     choices: tuple[Choice, ...]
 
 
-def make(counts: Mapping[str, int], settings: TrainerSettings, *, seed: int) -> Plan:
-    """The plan for rows counted by kind (`{"sft": 44, "dpo": 40}`) on this machine."""
+def make(counts: Mapping[str, int], settings: TrainerSettings, *, seed: int, traits: Traits = UNKNOWN) -> Plan:
+    """The plan for rows counted by kind (`{"sft": 44, "dpo": 40}`) and what they are about, on this machine."""
     methods, why = choose_methods(counts, settings.method)
     precision, reason = choose_precision(settings.precision)
-    recipe = for_methods(methods, settings, precision, seed)
-    return Plan(recipe, (Choice("method", "+".join(methods), why), Choice("precision", precision, reason)))
+    replay, manner, because = choose_replay(methods, traits, settings.replay)
+    recipe = replace(for_methods(methods, settings, precision, seed), replay=replay, manner=manner)
+    choices = (
+        Choice("method", "+".join(methods), why),
+        Choice("precision", precision, reason),
+        Choice("replay", f"{replay:g}", because),
+    )
+    return Plan(recipe, choices)
+
+
+def choose_replay(
+    methods: tuple[Stage, ...], traits: Traits, asked: Literal["auto"] | float
+) -> tuple[float, Manner, str]:
+    """(answers of the base itself to each row of SFT, their manner, the reason)."""
+    manner: Manner = "" if traits.manner == "other" else traits.manner
+    if "sft" not in methods:
+        return 0.0, "", "it is learned by SFT, which is not chosen"
+    if asked != "auto":
+        return asked, manner if traits.domain else "", "as set"
+    if traits.domain and traits.manner == "other":
+        return 0.0, "", "the feedback is about a manner that the base's own answers could not be made in"
+    if traits.domain:
+        how = f", in the wanted manner ({manner})" if manner else ""
+        return (
+            MOST_REPLAY,
+            manner,
+            f"the feedback is about {traits.domain} alone: the base's own answers guard the rest{how}",
+        )
+    if traits.manner:
+        return 0.0, "", "the feedback is about manner, against which the base's own answers would pull"
+    return 0.0, "", "nothing says that the feedback is about one domain alone"
 
 
 def choose_methods(

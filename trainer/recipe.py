@@ -10,6 +10,8 @@ Stage = Literal["sft", "dpo", "kto", "hindsight", "grpo"]
 LoadIn = Literal["16bit", "8bit", "4bit"]
 KtoLoss = Literal["kto", "apo_zero_unpaired"]
 Precision = Literal["bf16", "fp32"]
+# How all answers are wanted, as far as replay can be made alike.
+Manner = Literal["", "shorter", "longer", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Recipe:
     """A chain of stages on one fresh LoRA over all linear layers. `max_length` is in tokens, prompt and answer.
 
     `load_in` says in how many bits the frozen base lies in memory (16bit: in the recipe's precision). A step's batch is
-    read in `accumulation` parts; with `checkpointing` activations are computed again instead of kept.
+    read in `accumulation` parts; with `checkpointing` activations are computed again instead of kept. SFT also
+    copies `replay` times as many of the base's own answers to general prompts, made in the wanted `manner`.
     """
 
     stages: tuple[StageRecipe, ...]
@@ -55,6 +58,8 @@ class Recipe:
     load_in: LoadIn = "16bit"
     accumulation: int = 1
     checkpointing: bool = False
+    replay: float = 0.0
+    manner: Manner = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON data, for manifests and for the training child."""

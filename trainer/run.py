@@ -15,6 +15,7 @@ from strop.trainer.recipe import Stage
 from strop.trainer.runs import Runs
 from strop.trainer.settings import TrainerSettings
 from strop.trainer.supervisor import Report, need_training_packages, run_child
+from strop.trainer.traits import UNKNOWN, Traits, of_file
 from strop.trainer.work import Job
 
 Method = Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"]
@@ -39,7 +40,18 @@ class Trained:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        kept = ("rows", "left_out_too_long", "tokens", "train_s", "peak_bytes", "held_out", "recipe", "seed")
+        kept = (
+            "rows",
+            "left_out_too_long",
+            "tokens",
+            "train_s",
+            "peak_bytes",
+            "held_out",
+            "forgetting",
+            "replayed",
+            "recipe",
+            "seed",
+        )
         seconds = max(float(self.manifest["train_s"]), 1e-9)
         return {
             "method": "+".join(self.manifest["rows"]),
@@ -79,16 +91,17 @@ def train_file(
     held_share: float = 0.0,
     log: Path | None = None,
     runs: Path | None = None,
+    replays: Path | None = None,
 ) -> Trained:
     """Train on one file from the base `model`; `out` becomes the adapter folder. `auto` chooses by the file's columns.
 
     `overrides`: rank, alpha, dropout, epochs, learning_rate, beta, batch_size, seed, max_length and other fields of
     TrainerSettings. Raises BadTrainingFile before anything is loaded, UsageError where `out` exists. `log` takes what
     the libraries print. `runs` is the folder in which checkpoints are kept, so that the same call goes on where it was
-    cut short.
+    cut short, `replays` the one in which the base's own answers are kept (without it none are used or measured on).
     """
     rows = checked(data, out)
-    chosen = made_plan(rowfile.counts(rows), method, overrides, settings)
+    chosen = made_plan(rowfile.counts(rows), method, overrides, settings, of_file(rows))
     base = resolve(model, models_dir, lambda note: on_progress("model", None, note))
     job = Job(
         base_folder=str(base.folder),
@@ -97,6 +110,7 @@ def train_file(
         recipe=chosen.recipe.as_dict(),
         out=str(out.absolute()),
         held_share=held_share,
+        replays="" if replays is None else str(replays),
     )
     kept = None if runs is None else Runs(runs, settings.checkpoint_s, settings.trackio_space)
     return Trained(out, run_child(job, on_progress, log, kept), chosen.choices)
@@ -115,6 +129,7 @@ def made_plan(
     method: Method,
     overrides: Mapping[str, Any],
     settings: TrainerSettings,
+    traits: Traits = UNKNOWN,
 ) -> plan.Plan:
     """The plan for a file, with what the user overruled put in its place. Raises UsageError for an impossible value."""
     given = dict(overrides)
@@ -132,4 +147,4 @@ def made_plan(
         first = error.errors()[0]
         option = _OF_A_METHOD.sub("", str(first["loc"][0])).replace("_", "-")
         raise UsageError(f"--{option} cannot be {first['input']}: {first['msg']}", hint="strop train --help") from None
-    return plan.make(counts, checked, seed=seed)
+    return plan.make(counts, checked, seed=seed, traits=traits)

@@ -1,6 +1,6 @@
 """What a person may set about training; `strop.config` composes it under `[trainer]`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,5 +39,7 @@ class TrainerSettings(BaseModel):
     load_in: Literal["16bit", "8bit", "4bit"] = "16bit"  # the frozen base in memory; fewer bits are slower
     accumulation: int = Field(default=1, ge=1)  # in how many parts a step's batch is read: less memory, same step
     checkpoint_s: float = Field(default=120.0, ge=0)  # seconds between the points from which a cut run goes on
+    # answers of the base itself that SFT copies beside each row; auto: by what the feedback is about
+    replay: Literal["auto"] | Annotated[float, Field(ge=0, le=4)] = "auto"
     trackio_space: str | None = None  # where Trackio is installed: also send the figures to this (private) Space
     checkpointing: bool = False  # activations are computed again instead of kept: less memory, a quarter more time

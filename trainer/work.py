@@ -18,6 +18,7 @@ from strop.trainer.measure import AnyExample, Held, hold_loss, peak_bytes
 from strop.trainer.methods import grpo
 from strop.trainer.recipe import Recipe, Stage, StageRecipe, from_dict
 from strop.trainer.render import HintedExample, PairExample, RatedExample, Renderer, TaskExample, text_example
+from strop.trainer.replay import Replay
 from strop.trainer.resume import Place, put, started
 from strop.trainer.train import ADAPTER, OnProgress, Progress, add_lora, load_base, run_stage
 
@@ -48,7 +49,8 @@ class Job:
 
     `held_share` of the rows (by a hash, so that the same rows are held out each time) is not trained on, and the
     loss on it is reported before and after. In the folder `run`, where one is named, a checkpoint is kept every
-    `checkpoint_s` seconds, and the same job goes on from it.
+    `checkpoint_s` seconds, and the same job goes on from it. The base's own answers to general prompts are kept in the
+    folder `replays`; where none is named there is no replay, and how much was forgotten is not measured.
     """
 
     base_folder: str
@@ -59,6 +61,7 @@ class Job:
     dataset_sha256: str | None = None
     held_share: float = 0.0
     run: str = ""
+    replays: str = ""
     checkpoint_s: float = 120.0
 
     def key(self) -> str:
@@ -96,12 +99,14 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         stage.method: rendered(files[stage.method], stage, tokenizer, recipe, job.held_share) for stage in recipe.stages
     }
     lora = add_lora(model, recipe)
+    replay = Replay(lora, tokenizer, Path(job.replays), job.base["sha256"]) if job.replays else None
+    train: dict[str, list[AnyExample]] = {method: [*one.train] for method, one in rows.items()}
+    if replay is not None and recipe.replay and "sft" in train:
+        train["sft"] += replay.to_train(round(recipe.replay * len(train["sft"])), recipe.manner)
     held = [example for stage in recipe.stages for example in rows[stage.method].held]
     before = hold_loss(lora, held)
     checkpoints = Checkpoints(Path(job.run), job.key(), job.checkpoint_s) if job.run else Checkpoints(None)
-    counted = _train(
-        lora, tokenizer, {method: one.train for method, one in rows.items()}, recipe, checkpoints, on_progress
-    )
+    counted = _train(lora, tokenizer, train, recipe, checkpoints, on_progress)
     curve = {
         stage.method: [(one["step"], one["loss"]) for one in counted.records if one["stage"] == stage.method]
         for stage in recipe.stages
@@ -114,6 +119,7 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         "seed": recipe.seed,
         "threads": threads,
         "rows": {method: len(one.train) for method, one in rows.items()},
+        "replayed": len(train.get("sft", ())) - len(rows["sft"].train) if "sft" in rows else 0,
         "left_out_too_long": {method: one.left_out for method, one in rows.items()},
         "tokens": counted.tokens,
         "train_s": round(counted.seconds, 3),
@@ -122,6 +128,7 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         "reward": grpo.summary([one for one in counted.records if "reward" in one]),
         "peak_bytes": peak_bytes(),
         "held_out": _held_report(before, hold_loss(lora, held)),
+        "forgetting": replay.forgetting().as_dict() if replay is not None else None,
     }
     manifest = save(lora, Path(job.out), facts, counted.records)
     checkpoints.remove()
@@ -215,6 +222,7 @@ def rendered(file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe: 
             held.append(example)
         else:
             train.append(example)
+    train.sort(key=repr)  # a seed gives the same order, however the rows came
     if held_share and not held and len(train) > 1:
         held.append(train.pop())
     if not train:

@@ -77,6 +77,14 @@ def train(
         int | None, typer.Option(min=2, help="grpo: how many answers to a task are compared. [8]")
     ] = None,
     answer_tokens: Annotated[int | None, typer.Option(min=1, help="grpo: their longest, in tokens. [128]")] = None,
+    replay: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=4,
+            help="sft: the base's own answers to general prompts beside each row. [by what the rows are about]",
+        ),
+    ] = None,
     load_in: Annotated[
         Literal["16bit", "8bit", "4bit"] | None,
         typer.Option(help="Bits of the frozen base in memory (QLoRA: 4bit). [16bit; fewer are slower]"),
@@ -114,6 +122,7 @@ def train(
         "kto_loss": kto_loss,
         "generations": generations,
         "answer_tokens": answer_tokens,
+        "replay": replay,
         "load_in": load_in,
         "seed": seed,
         "max_length": max_length,
@@ -131,6 +140,7 @@ def train(
             on_progress=on_progress,
             log=home.path / "train.log",
             runs=home.runs,
+            replays=home.replays,
         )
     show(result.as_dict(), as_json=as_json, human=lambda: say(result.sentence))
     hint(f"strop tune {data} --model {model} --to model.gguf makes it a file that can be served")

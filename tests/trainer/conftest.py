@@ -50,7 +50,7 @@ def make_job(base: BaseModel, tmp_path: Path) -> MakeJob:
         stages = tuple(StageRecipe(method, epochs, rate, 4) for method in files)  # type: ignore[arg-type]
         of_job = {
             name: changes.pop(name)
-            for name in ("held_share", "dataset_sha256", "run", "checkpoint_s")
+            for name in ("held_share", "dataset_sha256", "run", "checkpoint_s", "replays")
             if name in changes
         }
         recipe = Recipe(stages, **{"rank": 4, "alpha": 8, "max_length": 256, "precision": "fp32", **changes})

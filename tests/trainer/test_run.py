@@ -208,7 +208,7 @@ def test_training_a_file_from_the_command_line(tiny_base: Path, write_rows: Writ
     said = json.loads(done.stdout)
     assert (said["method"], said["rows"], said["seed"], said["adapter"]) == ("sft", {"sft": 6}, 5, str(out))
     assert (said["recipe"]["rank"], said["recipe"]["stages"][0]["epochs"]) == (4, 2.0)
-    assert [choice["name"] for choice in said["plan"]] == ["method", "precision"]
+    assert [choice["name"] for choice in said["plan"]] == ["method", "precision", "replay"]
     assert verify_manifest(out)["base"]["ref"] == str(tiny_base)
     assert "hint: strop tune" in done.stderr
     assert (tmp_path / "home" / "train.log").is_file()
