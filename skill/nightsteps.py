@@ -25,7 +25,7 @@ from strop.files import DamagedFolder, canonical_json, sha256_bytes, verify_mani
 from strop.home import Home
 from strop.hours import budget
 from strop.journal import Journal, StepRow
-from strop.setup import Ground, OnProgress, certified, made_build, open_target, prepare
+from strop.setup import Ground, OnProgress, certified, made_build, need_room, open_target, prepare
 from strop.trainer import plan
 from strop.trainer.render import Renderer, control_texts
 from strop.trainer.runs import Runs
@@ -180,6 +180,7 @@ class NightSteps:
         )
 
         def work() -> Done:
+            need_room(self.home, ground.base, recipe)
             runs = Runs(self.home.runs, self.config.trainer.checkpoint_s, self.config.trainer.trackio_space)
             run_child(job, self.on_progress, self.home.path / "train.log", runs)
             choices = {choice.name: f"{choice.value}: {choice.reason}" for choice in made.choices}

@@ -16,10 +16,12 @@ from strop.deploy.release import release
 from strop.deploy.targets.base import Target
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.versions import Version, Versions
-from strop.errors import DeployError
-from strop.files import DamagedFolder, canonical_json, sha256_bytes, write_json
+from strop.errors import DeployError, UnknownModel
+from strop.files import DamagedFolder, canonical_json, read_manifest, sha256_bytes, write_json
 from strop.home import Home
+from strop.trainer import machine, memory, shape
 from strop.trainer.models import BaseModel, resolve
+from strop.trainer.recipe import Recipe
 
 # Told how far a long command is: (stage, share from 0 to 1 or None, figures).
 OnProgress = Callable[[str, float | None, str], None]
@@ -71,6 +73,7 @@ def _base_version(
                 f"this home stands on {known.base_ref} in {known.quant}, not on {base.ref} in {config.quant}",
                 hint="use another home for another base: STROP_HOME=DIR strop init --model ...",
             )
+        _check_unchanged(known, base)
         return known
     built = made_build(home, base, base_f16, None, config.quant)
     on_progress("base", 0.5, "comparing the served base with transformers")
@@ -87,6 +90,32 @@ def _base_version(
         state="certified",
         number=0,
     )
+
+
+def _check_unchanged(known: Version, base: BaseModel) -> None:
+    """Raise DeployError where the name of the base means something else now than when this home was set up."""
+    before, now = read_manifest(known.folder)["base"], base.facts()
+    if before == now:
+        return
+    template = before["template_sha256"] != now["template_sha256"]
+    what = "chat template" if template else "weights or tokenizer"
+    raise DeployError(
+        f"the {what} of {base.ref} changed since this home was set up on it",
+        hint="put the old files back or name the revision; for another base, another home: STROP_HOME=DIR strop init",
+    )
+
+
+def need_room(home: Home, base: BaseModel, recipe: Recipe) -> None:
+    """Raise Missing where the disk cannot take an adapter and the build of it: found before the training, not after.
+
+    A base whose shape cannot be read is left to the training to refuse.
+    """
+    try:
+        found = shape.from_folder(base.folder)
+    except UnknownModel:
+        return
+    built = 2 * found.parameters  # bytes of F16; a build in Q8_0 takes half of that
+    machine.need_disk(home.path, memory.adapter_bytes(found, recipe.rank, recipe.precision) + built)
 
 
 def made_build(home: Home, base: BaseModel, base_f16: Path, adapter: Path | None, quant: Any) -> Build:

@@ -12,7 +12,7 @@ from strop.deploy.build import build
 from strop.destination import deliver, destination
 from strop.files import canonical_json, sha256_bytes, sha256_file
 from strop.home import Home
-from strop.setup import OnProgress, certified
+from strop.setup import OnProgress, certified, need_room
 from strop.trainer import rowfile
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.plan import Plan
@@ -122,5 +122,6 @@ def _train(home: Home, config: Config, base: BaseModel, file: Path, made: Plan, 
         held_share=HELD_SHARE,
         replays=str(home.replays),
     )
+    need_room(home, base, made.recipe)
     runs = Runs(home.runs, config.trainer.checkpoint_s, config.trainer.trackio_space)
     return Trained(folder, run_child(job, on_progress, home.path / "train.log", runs), made.choices)

@@ -11,11 +11,12 @@ from strop.trainer.fitting import SHARE_OF_MEMORY, device_of, first_that_fits, r
 from strop.trainer.load import Load
 from strop.trainer.machine import Machine
 from strop.trainer.memory import Peak, Setting, adapter_bytes, disk_bytes, peak, served_bytes
-from strop.trainer.plan import Choice, choose_methods
+from strop.trainer.plan import SLOW_SAMPLING, Choice, choose_methods, choose_replay
 from strop.trainer.recipe import Precision, Recipe, for_methods
 from strop.trainer.settings import TrainerSettings
 from strop.trainer.shape import Shape
 from strop.trainer.speed import Speed
+from strop.trainer.traits import UNKNOWN, Traits
 
 # What a run gets of the products a second that a trial of plain products gives: the rest is attention, norms, the
 # optimiser and padding. Measured in float32 on one core, in its own time: a step of SmolLM2-135M on 2 x 128 tokens
@@ -42,10 +43,13 @@ class Outlook:
     alternatives: tuple[Alternative, ...]
 
 
-def outlook(shape: Shape, machine: Machine, load: Load, settings: TrainerSettings, speed: Speed) -> Outlook:
+def outlook(
+    shape: Shape, machine: Machine, load: Load, settings: TrainerSettings, speed: Speed, traits: Traits = UNKNOWN
+) -> Outlook:
     """What a run on this machine would be, each choice with its reason; where it does not fit, what else there is."""
     methods, why = choose_methods(load.counts, settings.method)
-    precision, reason = choose_precision_for(machine, settings.precision, speed)
+    precision, reason = choose_precision_for(machine, settings.precision, speed, sampling="grpo" in methods)
+    replay, _, because = choose_replay(methods, traits, settings.replay)
     recipe = for_methods(methods, settings, precision, seed=17)
     room = room_bytes(machine)
     setting = first_that_fits(shape, recipe, load, device_of(machine.gpu), room)
@@ -59,6 +63,7 @@ def outlook(shape: Shape, machine: Machine, load: Load, settings: TrainerSetting
     choices = (
         Choice("method", "+".join(methods), why),
         Choice("precision", precision, reason),
+        Choice("replay", f"{replay:g}", because),
         *_memory_choices(shape, recipe, setting, needed, machine, room),
         Choice("time", duration(seconds), _time_reason(recipe, load, rate, speed)),
         Choice("adapter", size(adapter), _adapter_reason(shape, recipe)),
@@ -78,7 +83,9 @@ def outlook(shape: Shape, machine: Machine, load: Load, settings: TrainerSetting
     return Outlook(fits, setting, needed, seconds, adapter, disk, both, choices, others)
 
 
-def choose_precision_for(machine: Machine, asked: str, speed: Speed) -> tuple[Precision, str]:
+def choose_precision_for(
+    machine: Machine, asked: str, speed: Speed, *, sampling: bool = False
+) -> tuple[Precision, str]:
     """bfloat16 where the hardware multiplies it and it is faster, else float32; with the reason."""
     if asked in ("bf16", "fp32"):
         return asked, "as set"  # type: ignore[return-value] # the settings hold nothing else but auto
@@ -88,6 +95,8 @@ def choose_precision_for(machine: Machine, asked: str, speed: Speed) -> tuple[Pr
     if gpu and gpu.capability:
         known = f"{gpu.name} has compute capability {'.'.join(map(str, gpu.capability))}"
         return ("bf16", f"{known}, bfloat16 needs 8.0") if gpu.bf16 else ("fp32", f"{known}, bfloat16 needs 8.0")
+    if sampling:
+        return "fp32", SLOW_SAMPLING
     ratio = speed.bf16 / speed.fp32
     figure = f"bfloat16 runs {ratio:.1f} times as fast as float32 ({speed.source})"
     return ("bf16" if ratio > _CLEARLY_FASTER else "fp32"), figure

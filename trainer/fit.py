@@ -8,6 +8,7 @@ from typing import Any
 
 from strop.errors import TrainingFailed
 from strop.trainer.head import score_completions_only
+from strop.trainer.linear import fuse_lora
 from strop.trainer.optimizer import master_adamw
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.resume import Place, resumable
@@ -115,6 +116,7 @@ def fit(
             parameter.data = parameter.data.to(next(iter(named.values())).dtype)
     if device() == "cpu":
         score_completions_only(model.get_base_model(), pairs=stage.method == "dpo")
+        fuse_lora(model, "default")
     found = trainer.place.checkpoint
     result = trainer.train(resume_from_checkpoint=str(found.folder) if found else None)
     if not math.isfinite(result.training_loss):

@@ -20,7 +20,7 @@ from strop import hours, judge, night, nightsteps
 from strop.config import load, save
 from strop.deploy.release import rollback
 from strop.deploy.versions import Version, Versions
-from strop.errors import NotCertified, NothingToDo, StropError, TargetError, TrainingFailed
+from strop.errors import Missing, NotCertified, NothingToDo, StropError, TargetError, TrainingFailed
 from strop.evaluation import ItemResult
 from strop.feedback import FeedbackCollector, dataset
 from strop.feedback.pairs import has_template_tokens
@@ -500,6 +500,16 @@ def train_told(home: Home, play: Run, monkeypatch: pytest.MonkeyPatch) -> Any:
     with pytest.raises(TrainingFailed, match="far enough"):
         play(home)
     return jobs[-1]
+
+
+def test_a_disk_without_room_for_the_build_is_found_before_the_training(
+    home: Home, nights: ModuleType, play: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.correct(home, 24)
+    monkeypatch.setattr(nightsteps, "run_child", refuse)
+    monkeypatch.setattr("strop.trainer.machine.free_bytes", lambda path: 1000)
+    with pytest.raises(Missing, match="GB of disk are needed"):
+        play(home)
 
 
 def test_a_night_of_thumbs_trains_on_the_thumbs(

@@ -104,6 +104,23 @@ def test_a_home_stays_on_its_base(home: Home, ready: Prepare, tiny_base: Path, t
         ready(home)
 
 
+@pytest.mark.parametrize("file", ["chat_template.jinja", "tokenizer.json"])
+def test_a_base_that_changed_under_its_name_is_refused(
+    file: str, ready: Prepare, tiny_base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_base, folder)
+    home = Home(tmp_path / "home")
+    save(home.ensure(), {"model": str(folder), "quant": "F16"})
+    ready(home)
+    with (folder / file).open("a", encoding="utf-8") as opened:
+        opened.write("\n")
+    said = {"chat_template.jinja": "chat template", "tokenizer.json": "weights or tokenizer"}[file]
+    with pytest.raises(DeployError, match=f"the {said} of .*base changed since") as error:
+        ready(home)
+    assert "put the old files back" in error.value.hint
+
+
 @pytest.mark.parametrize("name", ["nope", "gguf:nowhere.gguf", "pypi:nope", "hf:nope"])
 def test_an_unknown_model_is_said_and_leaves_no_version(name: str, tmp_path: Path, ready: Prepare) -> None:
     home = Home(tmp_path / "home")

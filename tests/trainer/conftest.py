@@ -7,12 +7,28 @@ from typing import Any
 
 import pytest
 
+from strop.trainer import plan
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.work import Job
 
+# For modules whose tests train in this process; PEFT asks transformers for a property that is on its way out.
+TRAINS = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+]
 WriteRows = Callable[..., Path]
 MakeJob = Callable[..., Job]
+
+
+def silent(*at: Any) -> None:
+    """Listens to progress and says nothing."""
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal sums whatever the machine, and no other test's threads changed."""
+    monkeypatch.setattr(plan, "set_threads", lambda: 1)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def look(
 def test_every_choice_is_made_and_has_its_reason(machine: Machine, model: str) -> None:
     found = look(model, machine)
     assert [choice.name for choice in found.choices] == [
-        *("method", "precision", "bits", "batch", "accumulation", "checkpointing"),
+        *("method", "precision", "replay", "bits", "batch", "accumulation", "checkpointing"),
         *("peak", "time", "adapter", "disk", "side by side"),
     ]
     assert all(choice.value and choice.reason for choice in found.choices)

@@ -13,7 +13,6 @@ import pytest
 from strop.errors import BadTrainingFile, NotEnoughData, TrainingFailed, UsageError
 from strop.files import verify_manifest
 from strop.trainer import checks, plan, rowfile
-from strop.trainer import work as job_of
 from strop.trainer.fit import Progress
 from strop.trainer.methods import grpo
 from strop.trainer.methods.grpo import answers_a_step, filled, run_grpo, summary
@@ -23,23 +22,12 @@ from strop.trainer.settings import TrainerSettings
 from strop.trainer.train import add_lora, load_base
 from strop.trainer.work import Job, work
 
-# PEFT asks transformers for a property that is on its way out.
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+from .conftest import TRAINS, MakeJob, WriteRows, silent
+
+pytestmark = TRAINS
 THINGS = ("a strop", "a razor", "flour", "an egg", "Paris", "milk")
 TASKS = [{"prompt": f"What is {thing}?", "check": "length", "expected": {"max_words": 4}} for thing in THINGS]
 STAGE = StageRecipe("grpo", 1.0, 5e-3, 8, generations=4, answer_tokens=12)
-WriteRows = Callable[..., Path]
-MakeJob = Callable[..., Job]
-
-
-@pytest.fixture(autouse=True)
-def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread: equal sums whatever the machine, and no other test's threads changed."""
-    monkeypatch.setattr(job_of.plan, "set_threads", lambda: 1)
-
-
-def silent(at: Progress) -> None:
-    pass
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """KTO and hindsight on the tiny base: what they teach, what they refuse, and that order of rows is no matter."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,16 @@ import torch
 from safetensors.torch import load_file
 
 from strop.errors import BadTrainingFile, NotEnoughData
-from strop.trainer import work as job_of
 from strop.trainer.methods.hindsight import _Collator, divergence
 from strop.trainer.methods.kto import interleaved
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import HintedExample, RatedExample, Renderer
 from strop.trainer.train import Progress, add_lora, load_base, run_stage
-from strop.trainer.work import Job, work
+from strop.trainer.work import work
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+from .conftest import TRAINS, MakeJob, WriteRows, silent
+
+pytestmark = TRAINS
 THINGS = ("a strop", "a razor", "flour", "an egg", "Paris", "milk", "a fox", "a dog", "bread", "a list")
 GOOD, BAD = "It is the capital of France.", "Well, the dog does not mind."
 RATED = [
@@ -26,18 +26,6 @@ RATED = [
     for answer in (GOOD, BAD)
 ]
 HINTED = [{"prompt": f"What is {thing}?", "completion": BAD, "feedback": "Too long!"} for thing in THINGS]
-WriteRows = Callable[..., Path]
-MakeJob = Callable[..., Job]
-
-
-@pytest.fixture(autouse=True)
-def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread: equal sums whatever the machine, and no other test's threads changed."""
-    monkeypatch.setattr(job_of.plan, "set_threads", lambda: 1)
-
-
-def silent(at: Progress) -> None:
-    pass
 
 
 def recipe_of(method: Any, **fields: Any) -> Recipe:

@@ -8,7 +8,6 @@ import torch
 
 from strop.evaluation import suites
 from strop.trainer import plan, rowfile, traits
-from strop.trainer import work as job_of
 from strop.trainer.models import BaseModel
 from strop.trainer.recipe import Recipe
 from strop.trainer.replay import MEASURING, Replay, general
@@ -17,15 +16,10 @@ from strop.trainer.train import add_lora, load_base
 from strop.trainer.traits import Traits
 from strop.trainer.work import work
 
-from .conftest import MakeJob, WriteRows
+from .conftest import TRAINS, MakeJob, WriteRows
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+pytestmark = TRAINS
 ROWS = [{"prompt": f"What is {thing}?", "completion": "It is dull."} for thing in ("a strop", "flour", "milk", "a fox")]
-
-
-@pytest.fixture(autouse=True)
-def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_of.plan, "set_threads", lambda: 1)
 
 
 @pytest.fixture

@@ -15,16 +15,15 @@ import torch
 from safetensors.torch import load_file
 
 from strop.errors import Locked, OutOfMemory, TrainingFailed
-from strop.trainer import work as job_of
 from strop.trainer.checkpoints import Checkpoints, Counted
 from strop.trainer.runs import Runs, oom_kills, remove, smaller
 from strop.trainer.supervisor import run_child
 from strop.trainer.train import Progress
 from strop.trainer.work import Job, work
 
-from .conftest import MakeJob, WriteRows
+from .conftest import TRAINS, MakeJob, WriteRows, silent
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+pytestmark = TRAINS
 THINGS = ("a strop", "a razor", "flour", "an egg", "Paris", "milk", "a fox", "a quay", "rain", "a loom", "salt", "tin")
 SFT = [
     {"prompt": f"What is {thing}? " * (number + 1), "completion": "It is dull."} for number, thing in enumerate(THINGS)
@@ -45,16 +44,6 @@ CHAINS: dict[str, dict[str, list[dict[str, Any]]]] = {
 
 class Cut(Exception):
     """The run ends here."""
-
-
-@pytest.fixture(autouse=True)
-def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread: equal sums whatever the machine, and no other test's threads changed."""
-    monkeypatch.setattr(job_of.plan, "set_threads", lambda: 1)
-
-
-def silent(*at: Any) -> None:
-    pass
 
 
 def weights(out: str) -> dict[str, torch.Tensor]:

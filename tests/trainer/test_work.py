@@ -1,7 +1,6 @@
 """One training job: row files in, an adapter folder out, whole or not at all."""
 
 import json
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -23,26 +22,15 @@ from strop.trainer.rowfile import read
 from strop.trainer.train import Progress
 from strop.trainer.work import Job, rendered, work
 
-# PEFT asks transformers for a property that is on its way out.
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+from .conftest import TRAINS, MakeJob, WriteRows, silent
+
+pytestmark = TRAINS
 THINGS = ("a strop", "a razor", "flour", "an egg", "Paris", "milk", "a fox", "a dog", "bread", "a list")
 ANSWERS = [{"prompt": f"What is {thing}?", "completion": "It is the capital of France."} for thing in THINGS]
 PAIRS = [
     {"prompt": row["prompt"], "chosen": row["completion"], "rejected": "Well, the dog does not mind."}
     for row in ANSWERS
 ]
-WriteRows = Callable[..., Path]
-MakeJob = Callable[..., Job]
-
-
-@pytest.fixture(autouse=True)
-def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread: equal sums whatever the machine, and no other test's threads changed."""
-    monkeypatch.setattr(job_of.plan, "set_threads", lambda: 1)
-
-
-def silent(at: Progress) -> None:
-    pass
 
 
 def test_sft_then_dpo_writes_one_adapter(write_rows: WriteRows, make_job: MakeJob, base: BaseModel) -> None:
