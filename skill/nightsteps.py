@@ -12,7 +12,7 @@ from strop.deploy.adapter import adapter_sha256
 from strop.deploy.build import Build, read_build
 from strop.deploy.release import release, repair
 from strop.deploy.versions import Version, Versions
-from strop.errors import NotCertified, NotEnoughData, NothingToDo
+from strop.errors import NotCertified, NotEnoughData, NothingToDo, UnknownModel
 from strop.evaluation import Test, decide
 from strop.evaluation.report import markdown
 from strop.evaluation.wanted import Detail, WantedItem
@@ -98,7 +98,7 @@ class NightSteps:
             self.feedback = ledger.counts()
             rows = pairs.build(ledger, self.config.feedback, limit_tokens=self.config.trainer.max_length)
         self._check_enough(rows)
-        self._check_new(rows)
+        self._check_new(rows.digest())
         return rows
 
     def pairs(self, heard: Rows, ground: Ground) -> Dataset:
@@ -106,22 +106,36 @@ class NightSteps:
         rows = heard.without(control_texts(ground.base.folder))
         if rows is not heard:
             self._check_enough(rows)
-        recipe = plan.make(rows.counts, self.config.trainer, seed=self.config.seed).recipe
-        methods = [stage.method for stage in recipe.stages]
-        rows = rationed(rows, methods, budget(self.home, self.config, ground.base, recipe, rows))
-        key = rows.digest()
+        # Which rows the hours allow follows from a measured pace: chosen once, then read from the disk.
+        key = _hash(rows.digest(), self.config.night.hours, self.config.feedback.half_life_days)
         folder = self.home.datasets / key[:16]
 
         def work() -> Done:
-            made = dataset.write(rows, folder)
+            made = dataset.write(self._rationed(rows, ground), folder)
             return Done(folder, made.sha256, {"counts": made.counts, "excluded": made.excluded})
 
         self._step("pairs", key, work, lambda row: dataset.read(Path(row.output)))
         found = dataset.read(folder)
+        if "no_time" in found.excluded:
+            self._check_new(found.sha256, "; more hours would let the rest in: [night] hours in strop.toml")
         self.on_progress("pairs", 1.0, _counted(found.counts))
         for warning in found.warnings:
             self.on_progress("pairs", None, warning)
         return found
+
+    def _rationed(self, rows: Rows, ground: Ground) -> Rows:
+        """The rows that tonight has hours for, still enough and for methods that are then the chosen ones."""
+        try:
+            allowed = budget(self.home, self.config, ground.base, rows)
+        except UnknownModel:  # a base whose shape cannot be read: nothing is known of its pace
+            return rows
+        asked, methods = self.config.trainer.method, None
+        while methods != (chosen := plan.choose_methods(rows.counts, asked)[0]):
+            methods = chosen
+            rows = rationed(rows, methods, allowed)
+        if "no_time" in rows.excluded:
+            self._check_enough(rows)
+        return rows
 
     def _check_enough(self, rows: Rows) -> None:
         methods, _ = plan.choose_methods(rows.counts, self.config.trainer.method)
@@ -143,23 +157,23 @@ class NightSteps:
                 hint=_MORE,
             )
 
-    def _check_new(self, rows: Rows) -> None:
-        """One candidate from the same rows: the gate's error is not spent on the same evidence twice."""
+    def _check_new(self, rows: str, more: str = "") -> None:
+        """One candidate from the same rows (their hash): the gate's error is not spent on the same evidence twice."""
         self.judged_key = self._judged_key(rows)
         last = self.journal.done_step("report", self.judged_key)
         if last is not None:
             raise NothingToDo(
-                f"no new feedback since the last night, which ended {last.facts['outcome']}",
+                f"no new feedback since the last night, which ended {last.facts['outcome']}{more}",
                 hint="strop feedback add, then strop night",
             )
 
-    def _judged_key(self, rows: Rows) -> str:
+    def _judged_key(self, rows: str) -> str:
         """What a candidate and its verdict follow from; the hour of the night, say, is no part of it."""
         decides = {"model", "quant", "seed", "trainer", "gate"}
         settings = self.config.model_dump(mode="json", include=decides)
         for name in ("checkpoint_s", "trackio_space"):
             del settings["trainer"][name]
-        return _hash(rows.digest(), settings)
+        return _hash(rows, settings)
 
     def train(self, rows: Dataset, ground: Ground) -> Path:
         """One fresh adapter from the base."""

@@ -216,7 +216,8 @@ def _remove_adapters(job: Job) -> None:
         job.remove(path)
     # What a cut run has learned so far: nothing says from which rows, so none of it stays.
     for folder in filter(Path.is_dir, job.home.runs.glob("*")):
-        job.freed_bytes += size_bytes(folder) if runs.remove(folder) else 0
+        size = size_bytes(folder)
+        job.freed_bytes += size if runs.remove(folder) else 0
 
 
 def _remove_versions(job: Job) -> None:

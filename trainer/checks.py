@@ -148,8 +148,12 @@ def _validator(text: str) -> Any:
 
 
 def _look_up(resource: Any, resolver: Any) -> None:
-    """Follow every reference once. Raises Unresolvable for one that leads out of the schema."""
+    """Follow every reference once. Raises Unresolvable for one that leads out of the schema, ValueError for a keyword
+    whose patterns jsonschema matches itself, without a bound on time.
+    """
     contents = resource.contents if isinstance(resource.contents, dict) else {}
+    if "patternProperties" in contents:
+        raise ValueError("patternProperties cannot be bounded in time: name the properties, or use propertyNames")
     for name in ("$ref", "$dynamicRef"):
         if name in contents:
             resolver.lookup(contents[name])

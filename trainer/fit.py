@@ -120,9 +120,12 @@ def fit(
     found = trainer.place.checkpoint
     result = trainer.train(resume_from_checkpoint=str(found.folder) if found else None)
     if not math.isfinite(result.training_loss):
-        what = f"the {stage.method} loss became {result.training_loss}"
-        raise TrainingFailed(what, hint="lower the learning rate and train again")
+        raise _diverged(stage.method, result.training_loss)
     return float(result.training_loss)
+
+
+def _diverged(stage: str, loss: float) -> TrainingFailed:
+    return TrainingFailed(f"the {stage} loss became {loss}", hint="lower the learning rate and train again")
 
 
 def _reporter(trainer: Any, stage: str, on: OnProgress) -> Any:
@@ -135,6 +138,8 @@ def _reporter(trainer: Any, stage: str, on: OnProgress) -> Any:
             if logs and "loss" in logs:
                 numbers = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
                 loss = numbers.pop("loss")
+                if not math.isfinite(loss):
+                    raise _diverged(stage, loss)
                 on(Progress(stage, state.global_step, state.max_steps, loss, trainer.tokens, numbers))
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:

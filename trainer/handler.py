@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, overload
 
 from strop.errors import BadTrainingFile, UsageError
@@ -109,7 +110,7 @@ class Completions:
         self._model = model
         self._tokenizer = tokenizer
         self._name = name
-        self._render = Renderer(tokenizer)
+        self._render = Renderer(tokenizer, datetime.now(UTC).astimezone().date())
 
     @overload
     def create(

@@ -11,7 +11,7 @@ from strop.trainer.messages import Answer, texts
 # Where no tokenizer is at hand. English takes 4 to 5 characters a token, other languages fewer.
 CHARACTERS_A_TOKEN = 4
 # What a chat template puts around a message (ChatML: start, role, newline, end, newline).
-_AROUND_A_MESSAGE = 5
+AROUND_A_MESSAGE = 5
 
 Count = Callable[[str], int]
 
@@ -84,12 +84,12 @@ def _row(row: rowfile.Row, count: Count, rejected_tokens: int, answer_tokens: in
     """(prompt, answer, rejected) in tokens."""
     if row.answer is None and not row.check:
         return 0, count(row.text), 0
-    prompt = sum(count(_all(message)) + _AROUND_A_MESSAGE for message in row.messages)
+    prompt = sum(count(_all(message)) + AROUND_A_MESSAGE for message in row.messages)
     prompt += count(json.dumps(row.request.tools)) if row.request.tools else 0
     rejected = min(count(_all(row.rejected)), rejected_tokens) if row.rejected else 0
     if row.answer is None:
         return prompt, answer_tokens, 0
-    return prompt, count(_all(row.answer)) + _AROUND_A_MESSAGE, rejected
+    return prompt, count(_all(row.answer)) + AROUND_A_MESSAGE, rejected
 
 
 def _all(message: Answer) -> str:

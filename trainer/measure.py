@@ -62,12 +62,16 @@ def hold_loss(model: Any, examples: Sequence[AnyExample]) -> Held | None:
 
 @contextmanager
 def exact(model: Any) -> Iterator[None]:
-    """The weights in float32 inside the block, and back afterwards without loss; on an accelerator as they are."""
+    """The weights in float32 inside the block, and back afterwards without loss.
+
+    As they are on an accelerator, and where there is no room.
+    """
     import torch
 
     dtype = next(model.parameters()).dtype
     quantised = getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
-    if dtype == torch.float32 or quantised or next(model.parameters()).device.type != "cpu":
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    if dtype == torch.float32 or quantised or not on_cpu or not _room_in_float32(model):
         yield
         return
     model.float()
@@ -75,6 +79,14 @@ def exact(model: Any) -> Iterator[None]:
         yield
     finally:
         model.to(dtype)
+
+
+def _room_in_float32(model: Any) -> bool:
+    """Whether the weights may take twice the memory: a measurement must not cost the run that it is about."""
+    import psutil
+
+    more = sum(parameter.numel() * 2 for parameter in model.parameters())
+    return bool(psutil.virtual_memory().available > 1.5 * more)
 
 
 def answer_logprobs(model: Any, answers: Sequence[Example]) -> list[float]:

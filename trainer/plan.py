@@ -67,7 +67,7 @@ def choose_replay(
         return (
             MOST_REPLAY,
             manner,
-            f"the feedback is about {traits.domain} alone: the base's own answers guard the rest{how}",
+            f"the feedback is about {traits.domain} alone: the base's own answers, up to 48, guard the rest{how}",
         )
     if traits.manner:
         return 0.0, "", "the feedback is about manner, against which the base's own answers would pull"

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from strop.trainer.messages import PLAIN, Answer, Message, Request, strings, tex
 
 Messages = Sequence[Mapping[str, Any]]
 
+# The server says its own day, which no training can know; with one that stays, equal rows are equal ids.
+A_DAY = date(2026, 1, 31)
 # How a teacher is told what a first answer lacked (`methods.hindsight`).
 _HINT = '(A first answer to this was met with: "{}". Answer so that this need not be said.)'
 
@@ -99,12 +101,14 @@ class TaskExample:
 class Renderer:
     """Renders conversations with one tokenizer's template. Raises TrainerError where the template is unusable."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, today: date = A_DAY) -> None:
+        """`today` is what a template that names the date is told; in training the same day for ever."""
         if not tokenizer.chat_template:
             raise TrainerError(
                 "this model has no chat template", hint="choose an instruct model, or train on `text` rows"
             )
         self._tokenizer = tokenizer
+        self._today = today.strftime("%d %b %Y")
         self.control_texts = _control_texts(tokenizer)
         self._end_id = int(tokenizer.eos_token_id)
 
@@ -145,7 +149,10 @@ class Renderer:
 
     def hinted(self, messages: Messages, said: str, request: Request = PLAIN) -> tuple[int, ...]:
         """The ids of the same conversation with what the user said about a first answer in view."""
-        last = max(place for place, message in enumerate(messages) if message["role"] == "user")
+        asking = [place for place, message in enumerate(messages) if message["role"] == "user"]
+        if not asking:
+            raise BadTrainingFile("the prompt holds no message by the user", hint="hindsight needs what was asked")
+        last = asking[-1]
         asked = {**messages[last], "content": f"{messages[last]['content']}\n\n{_HINT.format(said)}"}
         return self.prompt([*messages[:last], asked, *messages[last + 1 :]], request)
 
@@ -190,7 +197,7 @@ class Renderer:
                     tokenize=False,
                     add_generation_prompt=opened,
                     enable_thinking=request.enable_thinking,
-                    date_string=datetime.now(UTC).astimezone().strftime("%d %b %Y"),
+                    date_string=self._today,
                 )
                 return str(text)
             except (TemplateError, TypeError) as error:

@@ -49,7 +49,7 @@ class Replay:
     """The answers of one base, kept in `folder` under the hash of what they follow from."""
 
     def __init__(self, model: Any, tokenizer: Any, folder: Path, base: str) -> None:
-        """`model` is a PEFT model on the base, `base` the base's hash."""
+        """`model` is a PEFT model on the base; `base` names the base and how it lies in memory."""
         self._model, self._tokenizer, self._folder, self._base = model, tokenizer, folder, base
         self._render = Renderer(tokenizer)
 

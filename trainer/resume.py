@@ -13,7 +13,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from strop.trainer.checkpoints import Checkpoint, Checkpoints, Counted
+from strop.trainer.checkpoints import Checkpoint, Checkpoints, Counted, Record
 
 # Rows whose lengths differ by fewer tokens count as equally long: their batches are mixed anew every epoch.
 _LIKE_TOKENS = 16
@@ -51,6 +51,11 @@ class Place:
     def tokens(self) -> int:
         """The run's tokens so far."""
         return self._counted.tokens
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What the run's steps said so far, those before a pause included."""
+        return tuple(self._counted.records)
 
     def count(self, tokens: int) -> None:
         """Note tokens that were read."""

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
@@ -40,16 +40,17 @@ class Runs:
         name = job.key()[:16]
         lock = FileLock(self.folder / (name + _LOCK), mode=0o600)
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except Timeout:
             raise Locked("the same training runs already", hint="strop jobs list") from None
-        with lock:
+        with held:
             yield replace(job, run=str(self.folder / name), checkpoint_s=self.every_s)
 
     def _give_up_old(self) -> None:
         for path in self.folder.iterdir():
-            if path.is_dir() and time() - path.stat().st_mtime > _KEPT_S:
-                remove(path)
+            with suppress(FileNotFoundError):  # another process gave it up
+                if path.is_dir() and time() - path.stat().st_mtime > _KEPT_S:
+                    remove(path)
 
 
 def remove(folder: Path) -> bool:
@@ -69,11 +70,16 @@ def smaller(job: Job) -> Job | None:
     What is learned stays the same, so the run goes on from its checkpoint.
     """
     recipe: dict[str, Any] = job.recipe
-    batch = max(stage["batch_size"] for stage in recipe["stages"])
+    batch = max(_rows_a_step(stage) for stage in recipe["stages"])
     # Only parts of equal size make the same step.
     wanted = (parts for parts in range(2 * recipe["accumulation"], batch + 1) if batch % parts == 0)
     parts = next(wanted, None)
     return None if parts is None else replace(job, recipe={**recipe, "accumulation": parts})
+
+
+def _rows_a_step(stage: dict[str, Any]) -> int:
+    """Of GRPO: answers, of which one group is the least; its parts must divide that, or the step would grow."""
+    return int(stage["generations"] if stage["method"] == "grpo" else stage["batch_size"])
 
 
 def oom_kills() -> int:

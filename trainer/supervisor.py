@@ -52,10 +52,11 @@ def run_child(job: Job, report: Report, log: Path | None = None, runs: Runs | No
     TrainingFailed with its exit code where it died. `log` takes what the libraries print.
     """
     need_training_packages()
-    _need_disk(job)
     if runs is None:
+        _need_disk(job)
         return _run_until_it_fits(job, report, log, lambda step, figures: None)
     with runs.placed(job) as placed, tracked(Path(job.out).name, runs.space, _noted(report)) as track:
+        _need_disk(placed)
         return _run_until_it_fits(placed, report, log, track)
 
 
@@ -100,13 +101,20 @@ def _run_once(job: Job, report: Report, log: Path | None, track: Track) -> dict[
 
 
 def _need_disk(job: Job) -> None:
-    """Raise Missing where the disk cannot take the adapter; a base whose shape cannot be read is left to the child."""
+    """Raise Missing where the disk cannot take the adapter and, where a run is kept, two checkpoints of it.
+
+    A base whose shape cannot be read is left to the child.
+    """
     try:
         found = shape.from_folder(Path(job.base_folder))
     except UnknownModel:
         return
     recipe = from_dict(job.recipe)
-    machine.need_disk(Path(job.out), memory.adapter_bytes(found, recipe.rank, recipe.precision))
+    adapter = memory.adapter_bytes(found, recipe.rank, recipe.precision)
+    machine.need_disk(Path(job.out), adapter)
+    if job.run:
+        # Weights now and at the start, and three of float32 for the optimizer; the next one is whole before this goes.
+        machine.need_disk(Path(job.run), 2 * (2 * adapter + 3 * memory.adapter_bytes(found, recipe.rank, "fp32")))
 
 
 def _follow(child: "subprocess.Popen[str]", job: Job, report: Report, track: Track) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _LEADS_OUT = (
     "TRACKIO_WRITE_TOKEN",
 )
 
-# Told of each step: its number over all stages, and its figures by name.
+# Told of each step: its number in its stage, and its figures by name, which begin with the stage.
 Track = Callable[[int, Mapping[str, float]], None]
 Note = Callable[[str], None]
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from time import monotonic
 from typing import Any
 
-from strop.errors import BadTrainingFile, NotEnoughData
+from strop.errors import BadTrainingFile, NotEnoughData, TrainingFailed
 from strop.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_manifest
 from strop.trainer import plan, rowfile
 from strop.trainer.checkpoints import METRICS, Checkpoints, Counted, Record, as_lines
@@ -99,7 +99,11 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
         stage.method: rendered(files[stage.method], stage, tokenizer, recipe, job.held_share) for stage in recipe.stages
     }
     lora = add_lora(model, recipe)
-    replay = Replay(lora, tokenizer, Path(job.replays), job.base["sha256"]) if job.replays else None
+    replay = (
+        Replay(lora, tokenizer, Path(job.replays), f"{job.base['sha256']} {recipe.precision} {recipe.load_in}")
+        if job.replays
+        else None
+    )
     train: dict[str, list[AnyExample]] = {method: [*one.train] for method, one in rows.items()}
     if replay is not None and recipe.replay and "sft" in train:
         train["sft"] += replay.to_train(round(recipe.replay * len(train["sft"])), recipe.manner)
@@ -167,7 +171,11 @@ def _train(
             start = {name: parameter.detach().clone() for name, parameter in learned.items()}
             going_on = found if found is not None and number == found.stage and found.step else None
             place = Place(checkpoints, number, counted, start, going_on)
-            run_stage(lora, tokenizer, rows[stage.method], stage, recipe, Path(scratch), noted, place)
+            try:
+                run_stage(lora, tokenizer, rows[stage.method], stage, recipe, Path(scratch), noted, place)
+            except (NotEnoughData, TrainingFailed):
+                checkpoints.remove()  # what leads there would lead there again
+                raise
             counted.seconds = monotonic() - begun
             checkpoints.ended(number, counted, learned)
     return counted

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,11 @@ def served(
     return lambda family, body: prompts(family)[json.dumps(body)]
 
 
+def rendering(tokenizer: Any) -> Renderer:
+    """On the server's day."""
+    return Renderer(tokenizer, datetime.now(UTC).astimezone().date())
+
+
 def row_of(folder: Path, case: dict[str, Any], answer: dict[str, Any] = SAID) -> Row:
     """The last row of a training file that holds `case`, answered."""
     file = folder / "rows.jsonl"
@@ -172,10 +178,10 @@ def test_a_prompt_is_the_servers_or_is_refused(
     theirs = served(family, CASES[case])
     refused = REFUSED.get(family, {}).get(case)
     if refused is None:
-        assert tokenizer.decode(Renderer(tokenizer).prompt(row.messages, row.request)) == theirs
+        assert tokenizer.decode(rendering(tokenizer).prompt(row.messages, row.request)) == theirs
         return
     with pytest.raises(BadTrainingFile, match=refused):
-        Renderer(tokenizer).prompt(row.messages, row.request)
+        rendering(tokenizer).prompt(row.messages, row.request)
     assert theirs is None or not re.search("The weather now|Köln <b>", theirs)
 
 
@@ -223,7 +229,7 @@ def test_what_is_learned_goes_on_from_the_servers_prompt(
     tokenizer = tokenizer_of(family)
     row = row_of(tmp_path, CASES[case], answer)
     assert row.answer is not None
-    example = Renderer(tokenizer).example(row.messages, row.answer, row.request)
+    example = rendering(tokenizer).example(row.messages, row.answer, row.request)
     assert tokenizer.decode(example.completion_ids) == text
     prompt = served(family, CASES[case])
     assert list(example.prompt_ids) == tokenizer(prompt, add_special_tokens=False)["input_ids"]
@@ -266,7 +272,7 @@ def test_what_is_learned_is_what_the_server_shows_of_it_later(
     asked, said, _ = body["messages"]
     row = row_of(tmp_path, {**body, "messages": [asked]}, said)
     assert row.answer is not None
-    example = Renderer(tokenizer).example(row.messages, row.answer, row.request)
+    example = rendering(tokenizer).example(row.messages, row.answer, row.request)
     theirs = served(family, body)
     assert theirs is not None
     assert theirs.startswith(tokenizer.decode([*example.prompt_ids, *example.completion_ids]))
@@ -288,7 +294,7 @@ def test_an_answer_that_the_template_would_cut_is_refused(
     row = row_of(tmp_path, CASES["several turns"], answer)
     assert row.answer is not None
     with pytest.raises(BadTrainingFile, match=what):
-        Renderer(tokenizer_of(family)).example(row.messages, row.answer)
+        rendering(tokenizer_of(family)).example(row.messages, row.answer)
 
 
 _PLACE = {"name": "weather", "arguments": '{"latitude": 52.520008}'}
@@ -301,5 +307,5 @@ def test_the_server_shows_six_digits_of_a_number_in_a_call_and_training_all_of_t
     served: Callable[[str, Any], str | None], tokenizer_of: Callable[[str], Any], tmp_path: Path
 ) -> None:
     row = row_of(tmp_path, DIGITS)
-    ours = tokenizer_of("qwen3").decode(Renderer(tokenizer_of("qwen3")).prompt(row.messages, row.request))
+    ours = tokenizer_of("qwen3").decode(rendering(tokenizer_of("qwen3")).prompt(row.messages, row.request))
     assert served("qwen3", DIGITS) == ours.replace("52.520008", "52.52") != ours

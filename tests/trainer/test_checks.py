@@ -122,6 +122,7 @@ def test_length(words: int, expected: object, value: float) -> None:
         ("schema", {"type": "objekt"}, "this is no JSON schema: 'objekt'"),
         ("schema", "string", "this is no JSON schema"),
         ("schema", {"pattern": "(b"}, "this is no JSON schema"),
+        ("schema", {"properties": {"a": {"patternProperties": {"(a+)+$": {}}}}}, "cannot be bounded in time"),
         ("schema", {"$ref": "#/$defs/absent"}, "refers to '/\\$defs/absent', which is not inside it"),
         ("length", {}, "are whole numbers above 0"),
         ("length", 30, "are whole numbers above 0"),

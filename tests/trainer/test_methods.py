@@ -189,3 +189,44 @@ def test_the_manifest_holds_the_curve_and_the_peak_of_memory(write_rows: WriteRo
     manifest = work(make_job({"kto": write_rows(RATED)}), seen.append)
     assert manifest["curve"] == {"kto": [[at.step, at.loss] for at in seen]}
     assert manifest["peak_bytes"] > 100 << 20
+
+
+# Answers of unequal length and a last step that is not full: a mean over each part would be another one.
+UNEVEN = [
+    {
+        "prompt": f"What is {thing}?",
+        "chosen": " ".join([GOOD] * (1 + number % 4)),
+        "rejected": " ".join([BAD] * (1 + number % 3)),
+        "completion": " ".join([GOOD if number % 2 else BAD] * (1 + number % 4)),
+        "label": bool(number % 2),
+        "feedback": "Shorter, please.",
+    }
+    for number, thing in enumerate((*THINGS, "rain", "a quay", "tin"))
+]
+_COLUMNS = {
+    "sft": ("prompt", "completion"),
+    "dpo": ("prompt", "chosen", "rejected"),
+    "kto": ("prompt", "completion", "label"),
+    "hindsight": ("prompt", "completion", "feedback"),
+}
+
+
+@pytest.mark.parametrize("method", list(_COLUMNS))
+def test_parts_of_a_step_count_by_what_is_in_them(write_rows: WriteRows, make_job: MakeJob, method: str) -> None:
+    file = write_rows([{name: row[name] for name in _COLUMNS[method]} for row in UNEVEN])
+    jobs = [make_job({method: file}, f"in{parts}", accumulation=parts, epochs=2.0) for parts in (1, 2, 4)]
+    whole, *parts = (work(job, silent) for job in jobs)
+    for job, made in zip(jobs[1:], parts, strict=True):
+        assert dict(map(tuple, made["curve"][method])) == pytest.approx(
+            dict(map(tuple, whole["curve"][method])), abs=3e-4
+        )
+        ones, others = (load_file(Path(one.out) / "adapter_model.safetensors") for one in (jobs[0], job))
+        for name, value in ones.items():
+            torch.testing.assert_close(others[name], value, atol=3e-4, rtol=3e-3)
+
+
+def test_hindsight_needs_what_was_asked(write_rows: WriteRows, make_job: MakeJob) -> None:
+    asked = {"prompt": "What is rain?", "completion": GOOD, "feedback": "Shorter."}
+    unasked = {**asked, "prompt": [{"role": "tool", "content": "21"}]}
+    with pytest.raises(BadTrainingFile, match="^line 2: "):
+        work(make_job({"hindsight": write_rows([asked, unasked])}), silent)

@@ -1,11 +1,12 @@
 """Pairs to prefer: the chosen answer over the rejected one, and the chosen one's likelihood beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from strop.trainer.fit import OnProgress, TokenRows, arguments, fit
 from strop.trainer.measure import answer_logprobs
+from strop.trainer.parts import InParts
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import Example, PairExample
 from strop.trainer.resume import Place
@@ -54,11 +55,23 @@ def run_dpo(
         label_smoothing=stage.label_smoothing,
     )
 
-    class PairTrainer(TokenRows, DPOTrainer):
+    class PairTrainer(InParts, TokenRows, DPOTrainer):
         """DPO on rows that are token ids already, with what the reference gave them."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
+            self.scored = _chosen_tokens
             self.precompute_ref_logps = True  # set here, TRL would compute them, and hash the whole model for its cache
 
+        def loss_of_part(self, of_rows: float, of_tokens: float, loss: Callable[[], Any]) -> Any:
+            """The preference is a mean over pairs, the likelihood one over the tokens of their chosen answers."""
+            self.loss_weights = [1.0, stage.sft_weight * of_tokens / of_rows]
+            return loss() * of_rows
+
     return fit(PairTrainer, model, tokenizer, told, data, stage, on, place=place)
+
+
+def _chosen_tokens(batch: Mapping[str, Any]) -> int:
+    """The first half of a batch's rows are the chosen answers."""
+    mask = batch["completion_mask"]
+    return int(mask[: len(mask) // 2].sum())

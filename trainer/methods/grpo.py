@@ -78,12 +78,13 @@ def run_grpo(
         seen.append(at)
         on(at)
 
+    before = [one for one in place.records if one["stage"] == "grpo"] if place is not None else []
     loss = fit(TaskTrainer, model, tokenizer, told, data, stage, noted, place=place)
-    whole = bool(seen) and seen[0].step == 1  # of a run that went on from a checkpoint this is not known
-    if whole and all(at.metrics[_ALIKE] == 1.0 for at in seen):
+    steps = [*before, *(at.metrics for at in seen)]
+    if all(one[_ALIKE] == 1.0 for one in steps):
         raise NotEnoughData(
             f"nothing was learned: all {stage.generations} answers to a task always scored the same "
-            f"({fmean(at.metrics['reward'] for at in seen):.2f} on average)",
+            f"({fmean(one['reward'] for one in steps):.2f} on average)",
             hint="tasks that the model sometimes gets right, a check that gives part of the points, or more answers a "
             "task: --generations",
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from strop.trainer.fit import OnProgress, arguments, fit, labelled
 from strop.trainer.head import is_a_projection
+from strop.trainer.parts import InParts
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import HintedExample
 from strop.trainer.resume import Place
@@ -43,11 +44,16 @@ def run_hindsight(
     kept = arguments(stage, recipe, scratch) | {"remove_unused_columns": False}
     told = SFTConfig(**kept, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
 
-    class HindsightTrainer(SFTTrainer):
+    class Diverging(SFTTrainer):
         """SFT whose loss is the divergence from the model that knows what was said afterwards."""
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             return divergence(model, inputs)
+
+    class HindsightTrainer(InParts, Diverging):
+        """A part counts by the tokens that are scored in it."""
+
+        scored = staticmethod(lambda batch: int(batch["scored"].sum()))
 
     collator = _Collator(int(tokenizer.pad_token_id))
     return fit(HindsightTrainer, model, tokenizer, told, data, stage, on, collator=collator, place=place)

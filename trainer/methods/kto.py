@@ -12,6 +12,7 @@ from typing import Any
 
 from strop.errors import NotEnoughData
 from strop.trainer.fit import OnProgress, TokenRows, arguments, fit
+from strop.trainer.parts import InParts
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import RatedExample
 from strop.trainer.resume import Place
@@ -67,7 +68,7 @@ def run_kto(
         undesirable_weight=weights[1],
     )
 
-    class RatedTrainer(TokenRows, KTOTrainer):
+    class RatedTrainer(InParts, TokenRows, KTOTrainer):
         """KTO on rows that are token ids already."""
 
     return fit(RatedTrainer, model, tokenizer, told, data, stage, on, place=place)
