@@ -35,6 +35,7 @@ class Home:
             self.datasets,
             self.adapters,
             self.runs,
+            self.replays,
             self.builds,
             self.reports,
             self.jobs,

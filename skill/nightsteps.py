@@ -139,7 +139,8 @@ class NightSteps:
 
     def _check_enough(self, rows: Rows) -> None:
         methods, _ = plan.choose_methods(rows.counts, self.config.trainer.method)
-        trainable, needed = sum(rows.counts[method] for method in methods), self.config.night.min_rows
+        trainable = sum(rows.counts[method] for method in {"sft", "dpo", *methods})
+        needed = self.config.night.min_rows
         judging = self.config.gate.min_wanted_clusters
         if not self.feedback.get("interactions"):
             raise NotEnoughData("the ledger is empty", hint=_FIRST)

@@ -214,7 +214,7 @@ class Renderer:
             raise _left_out("tools")
         if calls and self._same(text, _without_calls(messages), request, opened=True):
             raise _left_out("tool calls")
-        if len(results) < len(messages) and self._same(text, results, request, opened=True):
+        if results and len(results) < len(messages) and self._same(text, results, request, opened=True):
             raise _left_out("tool results")
 
     def _demand_said(self, rest: str, messages: Messages, closing: Message, request: Request) -> None:

@@ -33,7 +33,7 @@ def test_locating_a_home_makes_nothing(tmp_path: Path) -> None:
 def test_ensure_makes_every_folder_and_can_be_repeated(tmp_path: Path) -> None:
     home = Home(tmp_path / "home").ensure().ensure()
     made = {path.name for path in home.path.iterdir()}
-    assert made == {"models", "datasets", "adapters", "builds", "reports", "jobs", "locks"}
+    assert made == {"models", "datasets", "adapters", "runs", "replays", "builds", "reports", "jobs", "locks"}
     assert home.night_lock.parent.is_dir()
 
 

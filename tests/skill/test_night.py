@@ -534,7 +534,7 @@ def test_a_night_with_too_few_hours_trains_on_a_part_and_says_so(
     save(home, {"night.hours": 24.0})
     whole = train_told(home, play, monkeypatch)
     monkeypatch.setattr(hours, "measured", lambda *of: 100.0)
-    save(home, {"night.hours": 0.004})
+    save(home, {"night.hours": 0.006})
     part = train_told(home, play, monkeypatch)
     sizes = [len(Path(job.files["sft"]).read_text(encoding="utf-8").splitlines()) for job in (whole, part)]
     assert 0 < sizes[1] < sizes[0]

@@ -12,7 +12,8 @@ from strop.trainer.models import BaseModel
 from strop.trainer.recipe import Recipe
 from strop.trainer.train import add_lora, load_base
 
-TINY = {"fp32": 1e-5, "bf16": 3e-2}
+# PEFT asks transformers for a property that is on its way out.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 
 def model_of(base: BaseModel, precision: str, **recipe: Any) -> Any:
@@ -35,16 +36,29 @@ def passed(model: Any) -> tuple[Any, dict[str, Any]]:
     return logits.detach(), {n: p.grad.float().clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_values_and_gradients_are_pefts(base: BaseModel, precision: str) -> None:
-    model = model_of(base, precision)
+def test_values_and_gradients_are_pefts(base: BaseModel) -> None:
+    model = model_of(base, "fp32")
     logits, gradients = passed(model)
     assert fuse_lora(model, "default") == len([n for n, _ in model.named_modules() if n.endswith("lora_A")])
     fused_logits, fused = passed(model)
-    torch.testing.assert_close(fused_logits, logits, atol=10 * TINY[precision], rtol=TINY[precision])
+    torch.testing.assert_close(fused_logits, logits, atol=1e-4, rtol=1e-5)
     assert fused.keys() == gradients.keys()
     for name, gradient in gradients.items():
-        torch.testing.assert_close(fused[name], gradient, atol=TINY[precision] * float(gradient.abs().max()), rtol=1e-3)
+        torch.testing.assert_close(fused[name], gradient, atol=1e-5 * float(gradient.abs().max()), rtol=1e-3)
+
+
+def test_in_bfloat16_it_is_no_further_from_float32_than_pefts_own(base: BaseModel) -> None:
+    model = model_of(base, "bf16")
+    _, of_peft = passed(model)
+    exact = model_of(base, "bf16").float()
+    _, wanted = passed(exact)
+    fuse_lora(model, "default")
+    _, of_fused = passed(model)
+
+    def apart(found: dict[str, Any]) -> float:
+        return sum(float((found[name] - value).norm() / value.norm()) for name, value in wanted.items()) / len(wanted)
+
+    assert apart(of_fused) < 1.2 * apart(of_peft) < 0.1
 
 
 def test_gradients_are_those_of_the_definition() -> None:

@@ -72,7 +72,8 @@ def test_what_was_set_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(plan, "_products_per_s")
     made = plan.make({"sft": 3}, TrainerSettings(precision="fp32", rank=2), seed=4)
     assert (made.recipe.precision, made.recipe.rank, made.recipe.seed) == ("fp32", 2, 4)
-    assert [(choice.name, choice.value) for choice in made.choices] == [("method", "sft"), ("precision", "fp32")]
+    chosen = [(choice.name, choice.value) for choice in made.choices]
+    assert chosen == [("method", "sft"), ("precision", "fp32"), ("replay", "0")]
     assert all(choice.reason for choice in made.choices)
 
 
