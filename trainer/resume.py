@@ -10,13 +10,10 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from random import Random
 from typing import Any
 
 from strop.trainer.checkpoints import Checkpoint, Checkpoints, Counted, Record
 
-# Rows whose lengths differ by fewer tokens count as equally long: their batches are mixed anew every epoch.
-_LIKE_TOKENS = 16
 # The columns of our rows that hold token ids. A trainer that makes its own rows of others keeps its own order.
 _IDS = ("input_ids", "prompt_ids", "completion_ids", "chosen_ids", "rejected_ids")
 # What a batch of ours says of padding, by the trainer that made it: a token that is read is counted once a pass.
@@ -156,7 +153,9 @@ def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _order(trainer: Any, lengths: Sequence[int], *, together: bool) -> Any:
+    import torch
     from torch.utils.data import Sampler
+    from transformers.trainer_pt_utils import get_length_grouped_indices
 
     batch = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps
     steps = math.ceil(len(lengths) / batch)
@@ -168,21 +167,13 @@ def _order(trainer: Any, lengths: Sequence[int], *, together: bool) -> Any:
             return len(lengths)
 
         def __iter__(self) -> Iterator[int]:
-            random = Random(f"{trainer.args.seed} {trainer.state.global_step // steps}")  # noqa: S311 (an order)
-            rows = random.sample(range(len(lengths)), len(lengths))
-            return iter(_by_length(rows, lengths, batch, random) if together else rows)
+            generator = torch.Generator().manual_seed(1000 * trainer.args.seed + trainer.state.global_step // steps)
+            if together:
+                # Few rows stay mixed: batches of like lengths alone took the demo's held-out rate from 80 % to 60 %.
+                return iter(get_length_grouped_indices(list(lengths), batch, generator=generator))
+            return iter(torch.randperm(len(lengths), generator=generator).tolist())
 
     return Order()
-
-
-def _by_length(rows: list[int], lengths: Sequence[int], batch: int, random: Random) -> list[int]:
-    """The rows in batches of like lengths. The longest comes first: what does not fit into memory shows at once."""
-    rows.sort(key=lambda row: -(lengths[row] // _LIKE_TOKENS))
-    # A last batch that is not full must stay the last one, or the others would be cut elsewhere.
-    batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-    first, *rest = batches
-    last = [rest.pop()] if rest and len(rest[-1]) < batch else []
-    return [row for one in (first, *random.sample(rest, len(rest)), *last) for row in one]
 
 
 def _generators() -> dict[str, Any]:
