@@ -37,8 +37,8 @@ from strop.evaluation.measure import skill_scores
 from strop.files import sha256_file, write_json
 from strop.trainer import plan
 from strop.trainer.models import resolve
-from strop.trainer.run import Method, train_file
-from strop.trainer.settings import TrainerSettings
+from strop.trainer.run import train_file
+from strop.trainer.settings import Method, TrainerSettings
 
 SEED = 17
 TASTE_TOKENS, LEGAL_TOKENS = 64, 32

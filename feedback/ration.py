@@ -44,13 +44,14 @@ def rationed(rows: Rows, methods: Sequence[str], budget: Budget) -> Rows:
     """
     merits = rows.merits
     given = [(method, row) for method in methods for row in getattr(rows, method)]
-    whole = sum(budget.cost(method, row) for method, row in given)
+    costs = {id(row): budget.cost(method, row) for method, row in given}
+    whole = sum(costs.values())
     if whole <= budget.seconds:
         return rows
     newest = max((one.time for one in merits.values()), default=None)
     left, taken = budget.seconds, set()
     for unit in _in_order(_units(given, merits), newest, budget.half_life_days):
-        cost = sum(budget.cost(method, row) for method, row in unit.rows)
+        cost = sum(costs[id(row)] for _, row in unit.rows)
         if cost <= left:
             left -= cost
             taken |= {id(row) for _, row in unit.rows}

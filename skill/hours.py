@@ -30,13 +30,9 @@ def budget(home: Home, config: Config, base: BaseModel, rows: Rows) -> Budget:
     count, _ = load.counter(base.folder)
     settings = config.trainer
     tokens_per_s = measured(home, config, base) or _estimated(home, config, base, rows, count)
-    epochs = {
-        **{"sft": settings.sft_epochs, "dpo": settings.dpo_epochs},
-        **{"kto": settings.kto_epochs, "hindsight": settings.hindsight_epochs},
-    }
 
     def cost(method: str, row: Row) -> float:
-        return epochs[method] * _tokens(method, row, count, settings.rejected_tokens) / tokens_per_s
+        return settings.epochs(method) * _tokens(method, row, count, settings.rejected_tokens) / tokens_per_s
 
     return Budget(config.night.hours * _HOUR_S, cost, config.feedback.half_life_days)
 
@@ -72,7 +68,7 @@ def _estimated(home: Home, config: Config, base: BaseModel, rows: Rows, count: C
     here = machine.look(home.path)
     work = Load(rows.counts, len(sizes), tokens, longest, longest)
     found = capacity.outlook(shape.from_folder(base.folder), here, work, config.trainer, speed.tried(here))
-    epochs = sum(float(getattr(config.trainer, f"{method}_epochs")) for method in methods)
+    epochs = sum(map(config.trainer.epochs, methods))
     return tokens * epochs / max(found.seconds, 1e-9)
 
 

@@ -16,8 +16,9 @@ from strop.setup import OnProgress, certified, need_room
 from strop.trainer import rowfile
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.plan import Plan
-from strop.trainer.run import Method, Trained, made_plan
+from strop.trainer.run import Trained, made_plan
 from strop.trainer.runs import Runs
+from strop.trainer.settings import Method
 from strop.trainer.supervisor import need_training_packages, run_child
 from strop.trainer.traits import of_file
 from strop.trainer.work import Job

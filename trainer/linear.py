@@ -11,13 +11,14 @@ from typing import Any
 
 
 def fuse_lora(model: Any, adapter: str) -> int:
-    """Patch the LoRA layers of a PEFT model in place; returns how many were. Others stay as they are."""
+    """Patch the LoRA layers of a PEFT model in place, each once; returns how many were. Others stay as they are."""
     from peft.tuners.lora import Linear
     from torch import nn
 
     fused = 0
     for module in model.modules():
-        if isinstance(module, Linear) and type(module.base_layer) is nn.Linear and adapter in module.lora_A:
+        plain = isinstance(module, Linear) and type(module.base_layer) is nn.Linear
+        if plain and adapter in module.lora_A and "forward" not in vars(module):
             module.forward = types.MethodType(_forward(module.forward, adapter), module)
             fused += 1
     return fused

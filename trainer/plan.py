@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from strop.errors import UsageError
 from strop.trainer.recipe import Manner, Precision, Recipe, Stage, for_methods
-from strop.trainer.settings import TrainerSettings
+from strop.trainer.settings import Method, TrainerSettings
 from strop.trainer.traits import UNKNOWN, Traits
 
 # With fewer pairs than this a preference pass is mostly noise; the corrections are learned by SFT alone.
@@ -74,9 +74,7 @@ def choose_replay(
     return 0.0, "", "nothing says that the feedback is about one domain alone"
 
 
-def choose_methods(
-    counts: Mapping[str, int], asked: Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"]
-) -> tuple[tuple[Stage, ...], str]:
+def choose_methods(counts: Mapping[str, int], asked: Method) -> tuple[tuple[Stage, ...], str]:
     """The stages in order, with the reason.
 
     Answers that somebody wrote or liked are copied first and then set against what was refused. Thumbs alone come in

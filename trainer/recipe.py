@@ -96,39 +96,19 @@ def for_methods(methods: tuple[Stage, ...], settings: TrainerSettings, precision
 
 
 def _stage(method: Stage, settings: TrainerSettings) -> StageRecipe:
-    if method == "sft":
-        return StageRecipe("sft", settings.sft_epochs, settings.sft_learning_rate, settings.batch_size)
-    if method == "hindsight":
-        return StageRecipe(
-            "hindsight", settings.hindsight_epochs, settings.hindsight_learning_rate, settings.batch_size
-        )
-    if method == "grpo":
-        return StageRecipe(
-            "grpo",
-            settings.grpo_epochs,
-            settings.grpo_learning_rate,
-            settings.batch_size,
-            generations=settings.generations,
-            answer_tokens=settings.answer_tokens,
-        )
-    if method == "kto":
-        return StageRecipe(
-            "kto",
-            settings.kto_epochs,
-            settings.kto_learning_rate,
-            settings.batch_size,
-            beta=settings.kto_beta,
-            kto_loss=settings.kto_loss,
-        )
-    return StageRecipe(
-        "dpo",
-        settings.dpo_epochs,
-        settings.dpo_learning_rate,
-        settings.batch_size,
-        beta=settings.dpo_beta,
-        rejected_tokens=settings.rejected_tokens,
-        label_smoothing=settings.dpo_label_smoothing,
-    )
+    own: dict[str, Any] = {}
+    if method == "dpo":
+        own = {
+            "beta": settings.dpo_beta,
+            "rejected_tokens": settings.rejected_tokens,
+            "label_smoothing": settings.dpo_label_smoothing,
+        }
+    elif method == "kto":
+        own = {"beta": settings.kto_beta, "kto_loss": settings.kto_loss}
+    elif method == "grpo":
+        own = {"generations": settings.generations, "answer_tokens": settings.answer_tokens}
+    epochs, rate = settings.epochs(method), settings.learning_rate(method)
+    return StageRecipe(method, epochs, rate, settings.batch_size, **own)
 
 
 def with_precision(recipe: Recipe, precision: Precision) -> Recipe:

@@ -105,26 +105,23 @@ def resumable(trainer_class: Any) -> Any:
             self.place.save(self.state.global_step, tensors, state, self.lr_scheduler.state_dict())
 
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            put(self.learned, _part(self._found().tensors(), "adapter/"))
+            put(self.learned, self._found().part("adapter/"))
 
         def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
             if checkpoint is None:
                 return
             found = self._found()
-            tensors = found.tensors()
-            for name, parameter in self.learned.items():
-                state = _part(tensors, f"optimizer/{name}/")
-                where = parameter.device
-                self.optimizer.state[parameter] = {
-                    key: value if key == "step" else value.to(where) for key, value in state.items()
-                }
+            for path, value in found.part("optimizer/").items():
+                name, _, key = path.rpartition("/")
+                parameter = self.learned[name]
+                self.optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
             self.lr_scheduler.load_state_dict(dict(found.scheduler or {}))
             for group, rate in zip(self.optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
                 group["lr"] = rate
 
         def _load_rng_state(self, checkpoint: str | None) -> None:
             if checkpoint is not None:
-                _set_generators(self._found().tensors())
+                _set_generators(self._found().part("generator/"))
 
         def _found(self) -> Checkpoint:
             if self.place.checkpoint is None:
@@ -141,15 +138,6 @@ def put(learned: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     with torch.no_grad():
         for name, parameter in learned.items():
             parameter.copy_(values[name])
-
-
-def started(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The adapter's weights at the beginning of the checkpoint's stage."""
-    return _part(checkpoint.tensors(), "start/")
-
-
-def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _order(trainer: Any, lengths: Sequence[int], *, together: bool) -> Any:
@@ -188,9 +176,9 @@ def _generators() -> dict[str, Any]:
 def _set_generators(tensors: Mapping[str, Any]) -> None:
     import torch
 
-    torch.set_rng_state(tensors["generator/cpu"])
-    if "generator/cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["generator/cuda"])
+    torch.set_rng_state(tensors["cpu"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
 
 
 def _as_json(state: Any) -> str:

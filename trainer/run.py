@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -13,12 +13,11 @@ from strop.trainer import plan, rowfile
 from strop.trainer.models import resolve
 from strop.trainer.recipe import Stage
 from strop.trainer.runs import Runs
-from strop.trainer.settings import TrainerSettings
+from strop.trainer.settings import Method, TrainerSettings
 from strop.trainer.supervisor import Report, need_training_packages, run_child
 from strop.trainer.traits import UNKNOWN, Traits, of_file
 from strop.trainer.work import Job
 
-Method = Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"]
 _OF_A_METHOD = re.compile(r"^(?:sft|dpo|kto|hindsight|grpo)_(?=epochs|learning_rate|beta)")
 
 

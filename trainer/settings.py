@@ -4,13 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Method = Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"]
+
 
 class TrainerSettings(BaseModel):
     """Defaults of a night's training. Learning rates are per optimiser step, lengths are in tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"] = "auto"
+    method: Method = "auto"
     rank: int = Field(default=16, ge=1, le=256)
     alpha: int = Field(default=32, ge=1)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -43,3 +45,11 @@ class TrainerSettings(BaseModel):
     replay: Literal["auto"] | Annotated[float, Field(ge=0, le=4)] = "auto"
     trackio_space: str | None = None  # where Trackio is installed: also send the figures to this (private) Space
     checkpointing: bool = False  # activations are computed again instead of kept: less memory, a quarter more time
+
+    def epochs(self, method: str) -> float:
+        """Passes of a method over its rows."""
+        return float(getattr(self, f"{method}_epochs"))
+
+    def learning_rate(self, method: str) -> float:
+        """A method's peak learning rate."""
+        return float(getattr(self, f"{method}_learning_rate"))

@@ -19,7 +19,7 @@ from strop.trainer.methods import grpo
 from strop.trainer.recipe import Recipe, Stage, StageRecipe, from_dict
 from strop.trainer.render import HintedExample, PairExample, RatedExample, Renderer, TaskExample, text_example
 from strop.trainer.replay import Replay
-from strop.trainer.resume import Place, put, started
+from strop.trainer.resume import Place, put
 from strop.trainer.train import ADAPTER, OnProgress, Progress, add_lora, load_base, run_stage
 
 # The kinds of rows that a method learns from, and what to use for the others.
@@ -153,7 +153,7 @@ def _train(
     counted = Counted()
     if found is not None:
         counted = found.counted
-        put(learned, started(found))
+        put(learned, found.part("start/"))
     begun = monotonic() - counted.seconds
 
     def noted(at: Progress) -> None:
