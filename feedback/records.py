@@ -22,6 +22,8 @@ Trust = Literal["owner", "known", "anonymous"]
 KINDS: tuple[str, ...] = get_args(Kind)
 TRUSTS: tuple[str, ...] = get_args(Trust)
 ROLES = ("system", "user", "assistant", "tool")
+# The domain of what nobody gave one.
+NO_DOMAIN = "general"
 
 # All texts of one record together, as UTF-8. A larger one is a file that was sent by mistake.
 LIMIT_BYTES = 8 << 20
@@ -79,7 +81,7 @@ class Interaction:
     answer: str
     model: str = ""
     version: str = ""
-    domain: str = "general"
+    domain: str = NO_DOMAIN
     channel: str = "api"
     user: str = "owner"
     session: str = ""

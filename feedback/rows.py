@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from strop.feedback.records import NO_DOMAIN
 from strop.files import canonical_json, sha256_bytes
 
 Turn = dict[str, str]
@@ -120,11 +121,14 @@ class Rows:
 
     @property
     def domain(self) -> str:
-        """The one domain that at least four in five of the rows' reactions name; empty where there is none."""
+        """The one domain that at least four in five of the rows' reactions name; empty where there is none.
+
+        What an interaction has where nobody said is no domain: with it, all feedback would be about one.
+        """
         named = {signal for method in METHODS for row in getattr(self, method) for signal in row["signals"]}
         domains = [self.merits[signal].domain for signal in named if signal in self.merits]
         (name, count), *_ = Counter(domains).most_common(1) or [("", 0)]
-        return name if count >= _ONE_DOMAIN * len(domains) else ""
+        return name if name != NO_DOMAIN and count >= _ONE_DOMAIN * len(domains) else ""
 
     @property
     def counts(self) -> dict[str, int]:

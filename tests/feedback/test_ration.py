@@ -122,3 +122,19 @@ def test_the_order_in_which_rows_come_decides_nothing(seed: int) -> None:
     first = kept(Rows(tuple(map(row, names)), (), (), merits=merits), 20)
     random.Random(seed).shuffle(names)
     assert sorted(kept(Rows(tuple(map(row, names)), (), (), merits=merits), 20)) == sorted(first)
+
+
+@pytest.mark.parametrize(
+    ("domains", "found"),
+    [
+        (["law"] * 5, "law"),
+        (["law"] * 4 + ["garden"], "law"),
+        (["law"] * 3 + ["garden"] * 2, ""),
+        (["general"] * 5, ""),  # what nobody gave a domain is not about one
+        (["law"] + ["general"] * 4, ""),
+        ([], ""),
+    ],
+)
+def test_rows_are_about_one_domain_where_somebody_said_so(domains: list[str], found: str) -> None:
+    merits = {f"r{n}": merit(n, domain=domain) for n, domain in enumerate(domains)}
+    assert Rows(tuple(map(row, merits)), (), (), merits=merits).domain == found
