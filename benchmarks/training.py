@@ -1,8 +1,10 @@
 """How fast training is beside TRL as people run it, on the same rows in the same process, and that nobody does less.
 
 Run `.venv/bin/python benchmarks/training.py --data LEGALBENCH.jsonl` (rows of "prompt" and "answer"; some 20 minutes on
-two cores), with --only sft|held|dpo|curve|linear for one of them, --json for one object. Speeds are non-padding input
-tokens a second; the first steps of every variant are not counted. Ends with 1 where a target is missed.
+two cores), with --only sft|held|dpo|curve|linear|memory for one of them, --json for one object. Speeds are non-padding
+input tokens a second, loading left out and starting counted; peaks are of the whole process, on a card of what is held
+there. --shape Qwen3-4B takes that model's shape with random weights, for speed and memory where no weights are at hand.
+Ends with 1 where a target is missed.
 """
 
 import argparse
@@ -12,18 +14,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from figures import Figure, add_options, report
+from shapes import load_tokenizer, random_base
+from watched import Peak, released
 
-from strop.trainer import plan
+from strop.trainer import plan, sizes
+from strop.trainer.alternatives import TABLE_SETTING
+from strop.trainer.fit import device
 from strop.trainer.measure import hold_loss
+from strop.trainer.memory import peak
 from strop.trainer.models import resolve
-from strop.trainer.recipe import Recipe, StageRecipe
+from strop.trainer.recipe import LoadIn, Recipe, StageRecipe
 from strop.trainer.render import Example, PairExample, Renderer
+from strop.trainer.shape import from_folder as shape_of
 from strop.trainer.train import Progress, add_lora, load_base, run_stage
 
 RANK, ALPHA, SEED = 16, 32, 17
@@ -33,9 +43,10 @@ RATE = 2e-4
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One variant's run: non-padding tokens a second, losses by step, and the loss on rows that it never saw."""
+    """One variant's run: tokens a second, the most memory held, losses by step, the loss on rows that it never saw."""
 
     tokens_per_s: float
+    peak_bytes: int
     losses: tuple[float, ...]
     held: float
 
@@ -50,7 +61,7 @@ class Bench:
         step = max(1, len(lines) // 600)
         self.rows = [(line["prompt"], line["answer"]) for line in lines[::step]]
         self.precision = plan.choose_precision("auto")[0]
-        self.tokenizer = load_base(folder, "fp32")[1]
+        self.tokenizer = load_tokenizer(folder)
 
     def examples(self, count: int, start: int = 0) -> list[Example]:
         """Rows as our trainers take them."""
@@ -70,15 +81,13 @@ class Bench:
             found.append(PairExample(one.prompt_ids, one.completion_ids, bad))
         return found
 
-    def ours(
-        self, method: str, rows: Sequence[Any], batch: int = 8, *, sorted_rows: bool = True, seed: int = SEED
-    ) -> Run:
+    def ours(self, method: str, rows: Sequence[Any], batch: int = 8, *, shuffled: bool = True, seed: int = SEED) -> Run:
         """Strop's own run, as `strop train` makes it, for one epoch."""
         stage = StageRecipe(method, 1.0, RATE, batch, warmup=0.0)  # type: ignore[arg-type]
         recipe = Recipe((stage,), rank=RANK, alpha=ALPHA, precision=self.precision, max_length=2048, seed=seed)
         base, tokenizer = load_base(self.folder, self.precision)
         model = add_lora(base, recipe)
-        with _order("group_by_length" if sorted_rows else "sequential"):
+        with nullcontext() if shuffled else _as_they_come():
             return self._timed(
                 model, rows, lambda scratch, on: run_stage(model, tokenizer, rows, stage, recipe, scratch, on)
             )
@@ -102,7 +111,17 @@ class Bench:
             model,
             rows,
             lambda scratch, on: _stock(
-                method, model, tokenizer, rows, batch, scratch, on, checkpointing=checkpointing, order=order, seed=seed
+                method,
+                model,
+                tokenizer,
+                rows,
+                batch,
+                scratch,
+                on,
+                checkpointing=checkpointing,
+                order=order,
+                seed=seed,
+                autocast=precision == "fp32" and device() != "cpu",
             ),
         )
 
@@ -111,6 +130,7 @@ class Bench:
         import torch
 
         model = load_base(self.folder, self.precision)[0].base_model
+        where = device()
         ordered = sorted(rows, key=lambda row: row.tokens)
         parts = [ordered[start : start + batch] for start in range(0, len(ordered), batch)]
         with torch.inference_mode():
@@ -120,36 +140,35 @@ class Bench:
                     ids = [torch.tensor([*row.prompt_ids, *row.completion_ids]) for row in part]
                     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(one) for one in ids], batch_first=True)
                     padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
-                    model(input_ids=padded, attention_mask=mask, use_cache=False)
+                    model(input_ids=padded.to(where), attention_mask=mask.to(where), use_cache=False)
+                if where == "cuda":
+                    torch.cuda.synchronize()
         return sum(row.tokens for row in rows) / (time.perf_counter() - start)
 
     def _timed(
         self, model: Any, rows: Sequence[Any], work: Callable[[Path, Callable[[Progress], None]], object]
     ) -> Run:
         losses: list[float] = []
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, Peak() as peak:
             start = time.perf_counter()
             work(Path(scratch), lambda at: losses.append(at.loss))
             seconds = time.perf_counter() - start
         held = hold_loss(model, self.examples(HELD, start=400))
-        return Run(sum(row.tokens for row in rows) / seconds, tuple(losses), held.loss if held else float("nan"))
+        rate = sum(row.tokens for row in rows) / seconds
+        return Run(rate, peak.bytes, tuple(losses), held.loss if held else float("nan"))
 
 
-class _order:
-    """While inside, our SFT takes its rows in this order (for curves that are compared step by step)."""
+@contextmanager
+def _as_they_come() -> Iterator[None]:
+    """Inside, our SFT takes its rows in their order (for curves that are compared step by step)."""
+    from strop.trainer.methods import sft
 
-    def __init__(self, strategy: str) -> None:
-        self._strategy = strategy
-
-    def __enter__(self) -> None:
-        from strop.trainer.methods import sft
-
-        self._module, self._whole = sft, sft.arguments
-        strategy = {"train_sampling_strategy": self._strategy}
-        sft.arguments = lambda *args: self._whole(*args) | strategy
-
-    def __exit__(self, *error: object) -> None:
-        self._module.arguments = self._whole
+    whole = sft.arguments
+    sft.arguments = lambda *args: whole(*args) | {"train_sampling_strategy": "sequential"}
+    try:
+        yield
+    finally:
+        sft.arguments = whole
 
 
 def _stock(
@@ -164,6 +183,7 @@ def _stock(
     checkpointing: bool,
     order: str,
     seed: int,
+    autocast: bool,
 ) -> None:
     """A run with nothing of ours but the rows, which are token ids already."""
     from datasets import Dataset
@@ -177,8 +197,8 @@ def _stock(
 
     told = {
         "output_dir": str(scratch),
-        "use_cpu": True,
-        "bf16": False,
+        "bf16": autocast,  # TRL's own default on a card; a processor computes in the type of the weights
+        "use_cpu": device() == "cpu",
         "per_device_train_batch_size": batch,
         "num_train_epochs": 1.0,
         "learning_rate": RATE,
@@ -229,15 +249,20 @@ def sft(bench: Bench) -> Iterator[Figure]:
     quick = bench.trl("sft", rows, 4, "fp32", checkpointing=True)
     tuned = bench.trl("sft", rows, 8, bench.precision, checkpointing=False)
     mine = bench.ours("sft", rows)
-    yield Figure("TRL as a quick start has it (fp32, batch 4)", quick.tokens_per_s, "tokens/s")
-    yield Figure(f"TRL, {bench.precision}, no checkpointing, batch 8", tuned.tokens_per_s, "tokens/s")
-    yield Figure("Strop", mine.tokens_per_s, "tokens/s")
+    yield from _of("TRL as a quick start has it (fp32, batch 4)", quick)
+    yield from _of(f"TRL, {bench.precision}, no checkpointing, batch 8", tuned)
+    yield from _of("Strop", mine)
     times = mine.tokens_per_s / tuned.tokens_per_s
     yield Figure("Strop against the second", times, "times", ">= 3", times >= 3)
     yield Figure("Strop against the first", mine.tokens_per_s / quick.tokens_per_s, "times")
     forward = bench.forward(rows)
     yield Figure(f"the forward pass alone, {bench.precision}, batch 8", forward, "tokens/s")
     yield Figure("Strop against the forward pass (the limit is about a half)", mine.tokens_per_s / forward, "times")
+
+
+def _of(name: str, run: Run) -> Iterator[Figure]:
+    yield Figure(name, run.tokens_per_s, "tokens/s")
+    yield Figure(f"{name}: peak memory", run.peak_bytes / 1e9, "GB")
 
 
 def held(bench: Bench) -> Iterator[Figure]:
@@ -258,8 +283,8 @@ def dpo(bench: Bench) -> Iterator[Figure]:
     rows = bench.pairs(PAIRS)
     stock = bench.trl("dpo", rows, 8, "fp32", checkpointing=True)
     mine = bench.ours("dpo", rows)
-    yield Figure("DPO, TRL's defaults, batch 8", stock.tokens_per_s, "tokens/s")
-    yield Figure("DPO, Strop", mine.tokens_per_s, "tokens/s")
+    yield from _of("DPO, TRL's defaults, batch 8", stock)
+    yield from _of("DPO, Strop", mine)
     times = mine.tokens_per_s / stock.tokens_per_s
     yield Figure("DPO, Strop against TRL", times, "times", ">= 2.5", times >= 2.5)
 
@@ -268,7 +293,7 @@ def curve(bench: Bench) -> Iterator[Figure]:
     """The same batches in the same order, 60 steps: the loss, step by step."""
     rows = bench.examples(240)
     stock = bench.trl("sft", rows, 4, bench.precision, checkpointing=False)
-    mine = bench.ours("sft", rows, 4, sorted_rows=False)
+    mine = bench.ours("sft", rows, 4, shuffled=False)
     apart = sum(abs(a - b) for a, b in zip(stock.losses, mine.losses, strict=True)) / len(mine.losses)
     yield Figure("steps compared", len(mine.losses), "steps")
     yield Figure("loss apart, on average", apart, "nats", "<= 0.02", apart <= 0.02)
@@ -284,12 +309,38 @@ def linear(bench: Bench) -> Iterator[Figure]:
         yield Figure(f"{times} x {ROWS} rows, seconds a token", first / run.tokens_per_s, "of the first's")
 
 
+def memory(bench: Bench) -> Iterator[Figure]:
+    """On a card: what one step of the usual table's setting holds there, beside what `strop plan` computes for it."""
+    if device() != "cuda":
+        return
+    shape = shape_of(bench.folder)
+    bits: tuple[LoadIn, ...] = ("16bit", "4bit")
+    for load_in, checkpointing in product(bits, (False, True)):
+        setting = replace(TABLE_SETTING, load_in=load_in, checkpointing=checkpointing)
+        stage = StageRecipe("sft", 1.0, RATE, setting.batch, warmup=0.0)
+        recipe = Recipe((stage,), rank=setting.rank, alpha=ALPHA, load_in=load_in, checkpointing=checkpointing)
+        rows = [Example((1,), tuple(range(2, setting.length + 1)))] * 3
+        with released(), Peak() as held, tempfile.TemporaryDirectory() as scratch:
+            base, tokenizer = load_base(bench.folder, "bf16", load_in)
+            model = add_lora(base, recipe)
+            run_stage(model, tokenizer, rows, stage, recipe, Path(scratch), lambda at: None)
+            del base, model
+        wanted = peak(shape, setting)
+        computed = (wanted.total - wanted.library) / 1e9
+        name = f"{load_in}{', checkpointing' if checkpointing else ''}, a row of {setting.length} tokens"
+        yield Figure(f"{name}: peak", held.bytes / 1e9, "GB")
+        yield Figure(f"{name}: computed, without the libraries", computed, "GB")
+        off = computed / (held.bytes / 1e9) - 1
+        yield Figure(f"{name}: computed against measured", off, "of it", "within 0.2", abs(off) <= 0.2)
+
+
 MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "sft": sft,
     "held": held,
     "dpo": dpo,
     "curve": curve,
     "linear": linear,
+    "memory": memory,
 }
 
 
@@ -299,13 +350,19 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help='JSONL with "prompt" and "answer"')
     parser.add_argument("--model", default="smollm2", help="the base")
     parser.add_argument("--models", type=Path, default=Path.home() / ".strop" / "models", help="where bases are kept")
+    parser.add_argument("--shape", choices=sizes.names(), help="random weights of this model's shape instead")
     add_options(parser, MEASUREMENTS)
     options = parser.parse_args()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     plan.set_threads()
-    bench = Bench(resolve(options.model, options.models).folder, options.data)
-    found = (figure for name in options.only or MEASUREMENTS for figure in MEASUREMENTS[name](bench))
-    return report(found, as_json=options.json, digits=3, precision=bench.precision)
+    folder = resolve(options.model, options.models).folder
+    with tempfile.TemporaryDirectory() as scratch:
+        if options.shape:
+            folder = random_base(options.shape, folder, Path(scratch) / options.shape)
+        bench = Bench(folder, options.data)
+        found = (figure for name in options.only or MEASUREMENTS for figure in MEASUREMENTS[name](bench))
+        on = {"precision": bench.precision, "device": device(), "shape": options.shape or folder.name}
+        return report(found, as_json=options.json, digits=3, **on)
 
 
 if __name__ == "__main__":

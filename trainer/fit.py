@@ -72,7 +72,7 @@ def arguments(stage: StageRecipe, recipe: Recipe, scratch: Path) -> dict[str, An
         "lr_scheduler_type": "cosine",
         "max_grad_norm": 1.0,
         "activation_checkpointing": recipe.checkpointing,
-        "train_sampling_strategy": "group_by_length" if stage.method == "sft" else "random",
+        "train_sampling_strategy": "random",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # a loss that is no number must be seen
         "save_strategy": "no",

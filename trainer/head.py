@@ -8,7 +8,8 @@ projection (trl 1.16, `add_fused_lm_head`). Half of a step is saved by leaving t
 import types
 from typing import Any
 
-from strop.trainer.shared import can_share, scored_hidden
+from strop.trainer.attention import is_plain
+from strop.trainer.shared import scored_hidden
 
 # Above this many logits (positions x vocabulary) TRL's tiled head is used, which never holds them all at once.
 MAX_LOGITS = 150_000_000
@@ -35,7 +36,7 @@ def score_completions_only(model: Any, *, pairs: bool = False) -> None:
         return
 
     tiled_forward = model.forward
-    pairs = pairs and can_share(model)
+    pairs = pairs and is_plain(model)
 
     def forward(
         self: Any,

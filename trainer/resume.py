@@ -18,6 +18,8 @@ from strop.trainer.checkpoints import Checkpoint, Checkpoints, Counted, Record
 _IDS = ("input_ids", "prompt_ids", "completion_ids", "chosen_ids", "rejected_ids")
 # What a batch of ours says of padding, by the trainer that made it: a token that is read is counted once a pass.
 _MASKS = frozenset({"attention_mask", "hinted_mask", "KL_attention_mask"})
+# Where rows stand behind one another (`attention`), there is no padding: all that is read has a position.
+_JOINED = "cu_seq_lens_q"
 
 
 class Place:
@@ -89,7 +91,7 @@ def resumable(trainer_class: Any) -> Any:
         def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             loss = super().training_step(model, inputs, *args, **kwargs)
             if isinstance(inputs, Mapping):
-                self.place.count(sum(int(mask.sum()) for name, mask in inputs.items() if name in _MASKS))
+                self.place.count(_read(inputs))
             return loss
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -129,6 +131,13 @@ def resumable(trainer_class: Any) -> Any:
             return self.place.checkpoint
 
     return Resumable
+
+
+def _read(batch: Mapping[str, Any]) -> int:
+    """How many tokens a batch reads."""
+    if _JOINED in batch:
+        return int(batch["input_ids"].numel())
+    return sum(int(mask.sum()) for name, mask in batch.items() if name in _MASKS)
 
 
 def put(learned: Mapping[str, Any], values: Mapping[str, Any]) -> None:

@@ -7,16 +7,6 @@ from it, so every hidden state is what it would be in a row of its own.
 
 from typing import Any
 
-# Families whose attention is no more than a mask and positions: no sliding window, no state that runs along.
-_FAMILIES = frozenset({"llama", "qwen2", "qwen3"})
-
-
-def can_share(model: Any) -> bool:
-    """Whether this model's layers all take such a mask as it is."""
-    config = model.config.get_text_config()
-    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
-    return config.model_type in _FAMILIES and layers == {"full_attention"}
-
 
 def scored_hidden(model: Any, input_ids: Any, attention_mask: Any, labels: Any) -> Any | None:
     """(scored positions, width): the states that predict the labels, in the order of `labels[:, 1:] != -100`.

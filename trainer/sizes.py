@@ -56,6 +56,11 @@ def known(name: str) -> Shape:
     )
 
 
+def head_width(name: str) -> int:
+    """How many values one attention head of a well-known model holds."""
+    return _VALUES[name][6]
+
+
 def names() -> tuple[str, ...]:
     """All well-known models, by family and size."""
     return tuple(_VALUES)

@@ -241,14 +241,14 @@ def test_with_one_row_at_a_time_it_says_what_else_helps(
 ) -> None:
     starved = tmp_path / "starved"
     starved.mkdir()
-    (starved / "sitecustomize.py").write_text(STARVING.replace("len(ids) > 1", "len(ids) > 0"))
+    (starved / "sitecustomize.py").write_text(STARVING.replace("rows > 1", "rows > 0"))
     monkeypatch.setenv("PYTHONPATH", str(starved))
     with pytest.raises(OutOfMemory, match="one row at a time") as error:
         run_child(make_job({"sft": write_rows(SFT)}), silent)
     assert "4bit" in str(error.value.hint)
 
 
-# Embedding is what a step begins with: from the second one on, more than one row asks for a million gigabytes.
+# From the second step on, more than one row asks for a million gigabytes.
 STARVING = """
 import importlib.abc, importlib.util, sys
 
@@ -258,14 +258,16 @@ class Starve(importlib.abc.MetaPathFinder):
             return None
         sys.meta_path.remove(self)
         import torch
-        real = torch.nn.Embedding.forward
+        from transformers import LlamaModel
+        real = LlamaModel.forward
         passes = [0]
-        def forward(self, ids):
+        def forward(self, *args, **kwargs):
+            rows = len(kwargs["cu_seq_lens_q"]) - 1
             passes[0] += self.training
-            if passes[0] > 1 and len(ids) > 1:
+            if passes[0] > 1 and rows > 1:
                 torch.empty(10**15)
-            return real(self, ids)
-        torch.nn.Embedding.forward = forward
+            return real(self, *args, **kwargs)
+        LlamaModel.forward = forward
         return importlib.util.find_spec(name)
 
 sys.meta_path.insert(0, Starve())

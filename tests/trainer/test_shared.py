@@ -1,7 +1,6 @@
 """Pairs that share their prompt give what two rows of their own give: states, gradients, and a whole DPO run."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,21 +63,6 @@ def test_pairs_of_different_prompts_are_left_as_they_are(tiny_base: Path) -> Non
     assert shared.scored_hidden(model, batch["input_ids"], batch["attention_mask"], batch["labels"]) is None
 
 
-@pytest.mark.parametrize(
-    ("family", "layers", "can"),
-    [
-        ("llama", None, True),
-        ("qwen3", ["full_attention"] * 2, True),
-        ("qwen2", ["full_attention", "sliding_attention"], False),
-        ("gemma3_text", None, False),
-        ("mistral", None, False),
-    ],
-)
-def test_only_plain_attention_is_shared(family: str, layers: Any, can: bool) -> None:
-    text = SimpleNamespace(model_type=family, layer_types=layers)
-    assert shared.can_share(SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: text))) is can
-
-
 def test_a_run_with_shared_prompts_is_the_run_without(
     tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +74,7 @@ def test_a_run_with_shared_prompts_is_the_run_without(
             made.append(len(args))
             return shared.scored_hidden(*args)
 
-        monkeypatch.setattr(head, "can_share", lambda model, answer=can: answer)
+        monkeypatch.setattr(head, "is_plain", lambda model, answer=can: answer)
         monkeypatch.setattr(head, "scored_hidden", counted)
         base, tokenizer = load_base(tiny_base, "fp32")
         model = add_lora(base, RECIPE)

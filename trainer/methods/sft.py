@@ -1,13 +1,18 @@
 """Answers to copy: the loss is on the answer alone, its end-of-turn token included."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from strop.trainer.attention import can_join, joined
 from strop.trainer.fit import OnProgress, arguments, fit, labelled
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import Example
 from strop.trainer.resume import Place
+
+# How rows that have to be padded are ordered: long ones among short ones cost the most padding.
+GROUPED = {"train_sampling_strategy": "group_by_length"}
 
 
 def run_sft(
@@ -25,5 +30,11 @@ def run_sft(
     from trl import SFTConfig, SFTTrainer
 
     data = Dataset.from_list([labelled(row.prompt_ids, row.completion_ids) for row in rows])
-    told = SFTConfig(**arguments(stage, recipe, scratch), max_length=None, packing=False)
-    return fit(SFTTrainer, model, tokenizer, told, data, stage, on, place=place)
+    base = model.get_base_model()
+    join = can_join(base)
+    kept = arguments(stage, recipe, scratch)
+    if not join:
+        kept |= GROUPED
+    told = SFTConfig(**kept, max_length=None, packing=False, padding_free=join)
+    with joined(base) if join else nullcontext():
+        return fit(SFTTrainer, model, tokenizer, told, data, stage, on, place=place)
