@@ -7,6 +7,7 @@ rows of any length on a card (`torch.nn.attention.varlen`, nothing to install), 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -34,9 +35,9 @@ def can_join(model: Any) -> bool:
     if where.type != "cuda":
         return where.type == "cpu"
     config = model.config.get_text_config()
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     half = model.dtype in (torch.bfloat16, torch.float16)
-    return bool(half and width <= _WIDEST_HEAD and torch.cuda.get_device_capability(where) >= _ARCHITECTURE)
+    return half and width <= _WIDEST_HEAD and bool(torch.cuda.get_device_capability(where) >= _ARCHITECTURE)
 
 
 @contextmanager
@@ -70,9 +71,10 @@ def _attend(
         from torch.nn.attention.varlen import varlen_attn
 
         one, two, three = (each[0].transpose(0, 1) for each in (query, key, value))
-        causal: dict[str, Any] = {"window_size": (-1, 0), "enable_gqa": True, "scale": scaling}
+        # Fewer heads for keys than for queries: the kernel always could; torch 2.11 does not ask, later ones do.
+        shared: dict[str, Any] = {"enable_gqa": True} if "enable_gqa" in signature(varlen_attn).parameters else {}
         ends, longest = (cu_seq_lens_q, cu_seq_lens_q), (max_length_q, max_length_q)
-        seen: Any = varlen_attn(one, two, three, *ends, *longest, **causal)
+        seen: Any = varlen_attn(one, two, three, *ends, *longest, scale=scaling, window_size=(-1, 0), **shared)
         return seen[None], None
     return _one_by_one(query, key, value, cu_seq_lens_q.tolist(), scaling), None
 
