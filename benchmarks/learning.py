@@ -58,14 +58,13 @@ class Sizes:
     taste_held: int = 100
     legal_train: int = 240
     legal_test: int = 300
-    legal_epochs: float = 3.0
     follow_ups: int = 80
     suite_every: int = 4
     facts: int = 100
     legal_target: float | None = 0.54
 
 
-SMOKE = Sizes((4, 16), 40, 8, 16, 8, 1.0, 8, 80, 4, None)
+SMOKE = Sizes((4, 16), 40, 8, 16, 8, 8, 80, 4, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +210,10 @@ def taste(study: Study) -> Iterator[Arm]:
 
 
 def legal(study: Study) -> Iterator[Arm]:
-    """The answer key, by SFT and by the chain; three epochs of SFT."""
-    rows, settings = legal_pairs(study.halves.train), TrainerSettings(sft_epochs=study.sizes.legal_epochs)
-    yield Arm("LegalBench, SFT alone", "sft", rows, LEGAL, settings)
-    yield Arm("LegalBench, SFT and DPO", "auto", rows, LEGAL, settings)
+    """The answer key, by SFT and by the chain."""
+    rows = legal_pairs(study.halves.train)
+    yield Arm("LegalBench, SFT alone", "sft", rows, LEGAL)
+    yield Arm("LegalBench, SFT and DPO", "auto", rows, LEGAL)
 
 
 def thumbs_alone(study: Study) -> Iterator[Arm]:

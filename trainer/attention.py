@@ -33,11 +33,11 @@ def can_join(model: Any) -> bool:
         return False
     where = next(model.parameters()).device
     if where.type != "cuda":
-        return where.type == "cpu"
+        return bool(where.type == "cpu")
     config = model.config.get_text_config()
     width = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     half = model.dtype in (torch.bfloat16, torch.float16)
-    return half and width <= _WIDEST_HEAD and bool(torch.cuda.get_device_capability(where) >= _ARCHITECTURE)
+    return half and width <= _WIDEST_HEAD and torch.cuda.get_device_capability(where) >= _ARCHITECTURE
 
 
 @contextmanager

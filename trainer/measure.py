@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from strop.trainer.head import is_a_projection
 from strop.trainer.render import Example, HintedExample, PairExample, RatedExample, TaskExample
 
 _BATCH = 8
@@ -121,15 +122,27 @@ def _batch(model: Any, rows: Sequence[Example]) -> list[tuple[float, int]]:
     width = max(row.tokens for row in rows)
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
+    scored = torch.zeros(len(rows), width, dtype=torch.bool)  # the positions whose next token is one of the answer's
     for number, row in enumerate(rows):
         ids[number, : row.tokens] = torch.tensor([*row.prompt_ids, *row.completion_ids])
         mask[number, : row.tokens] = 1
+        scored[number, max(len(row.prompt_ids), 1) - 1 : row.tokens - 1] = True
+    counts = scored.sum(dim=1).tolist()
     where = next(model.parameters()).device
-    logits = model(input_ids=ids.to(where), attention_mask=mask.to(where), use_cache=False).logits.float().cpu()
-    found = []
-    for number, row in enumerate(rows):
-        first = max(len(row.prompt_ids), 1)
-        logprobs = logits[number, first - 1 : row.tokens - 1].log_softmax(dim=-1)
-        labels = ids[number, first : row.tokens]
-        found.append((float(-logprobs.gather(1, labels[:, None]).sum()), row.tokens - first))
-    return found
+    ids, scored = ids.to(where), scored.to(where)
+    logits = scored_logits(model, ids, mask.to(where), scored)
+    labels = ids[:, 1:][scored[:, :-1]]
+    nll = -logits.log_softmax(dim=-1).gather(1, labels[:, None]).squeeze(1)
+    return [(float(part.sum()), len(part)) for part in nll.split(counts)]
+
+
+def scored_logits(model: Any, ids: Any, mask: Any, scored: Any) -> Any:
+    """(scored positions, vocabulary) in float32, where the model's own logits would be; the head sees no other one.
+
+    `ids`, `mask` and `scored` are (rows, length).
+    """
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not is_a_projection(causal):
+        return causal(input_ids=ids, attention_mask=mask, use_cache=False).logits[scored].float()
+    hidden = causal.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    return causal.get_output_embeddings()(hidden[scored]).float()

@@ -101,9 +101,10 @@ def test_a_run_of_joined_rows_is_the_run_of_padded_ones(
     # The same order for both: padded rows would be grouped by length.
     monkeypatch.setattr(sft, "arguments", lambda *args: plain(*args) | {"train_sampling_strategy": "sequential"})
     monkeypatch.setattr(sft, "GROUPED", {})
+    possible = sft.can_join
     curves, weights, read = [], [], []
     for can in (True, False):
-        monkeypatch.setattr(sft, "can_join", lambda model, answer=can: answer)
+        monkeypatch.setattr(sft, "can_join", lambda model, answer=can: answer and possible(model))
         base, tokenizer = load_base(tiny_base, "fp32")
         model = add_lora(base, recipe)
         seen: list[Progress] = []

@@ -262,7 +262,7 @@ class Starve(importlib.abc.MetaPathFinder):
         real = LlamaModel.forward
         passes = [0]
         def forward(self, *args, **kwargs):
-            rows = len(kwargs["cu_seq_lens_q"]) - 1
+            rows = len(kwargs["cu_seq_lens_q"]) - 1 if "cu_seq_lens_q" in kwargs else len(kwargs["input_ids"])
             passes[0] += self.training
             if passes[0] > 1 and rows > 1:
                 torch.empty(10**15)

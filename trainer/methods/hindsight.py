@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.trainer.fit import OnProgress, arguments, fit, labelled
-from strop.trainer.head import is_a_projection
+from strop.trainer.measure import scored_logits
 from strop.trainer.parts import InParts
 from strop.trainer.recipe import Recipe, StageRecipe
 from strop.trainer.render import HintedExample
@@ -101,16 +101,7 @@ def divergence(model: Any, inputs: dict[str, Any]) -> Any:
     import torch
 
     with torch.no_grad():
-        taught = _logits(model, inputs["hinted_ids"], inputs["hinted_mask"], inputs["hinted_scored"])
+        taught = scored_logits(model, inputs["hinted_ids"], inputs["hinted_mask"], inputs["hinted_scored"])
         taught = taught.log_softmax(dim=-1)
-    learned = _logits(model, inputs["input_ids"], inputs["attention_mask"], inputs["scored"]).log_softmax(dim=-1)
+    learned = scored_logits(model, inputs["input_ids"], inputs["attention_mask"], inputs["scored"]).log_softmax(dim=-1)
     return torch.nn.functional.kl_div(learned, taught, log_target=True, reduction="batchmean")
-
-
-def _logits(model: Any, ids: Any, mask: Any, scored: Any) -> Any:
-    """(scored positions, vocabulary) in float32: the head sees no other position."""
-    causal = model.get_base_model()
-    if not is_a_projection(causal):
-        return causal(input_ids=ids, attention_mask=mask, use_cache=False).logits[scored].float()
-    hidden = causal.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    return causal.get_output_embeddings()(hidden[scored]).float()

@@ -31,10 +31,11 @@ def run_sft(
 
     data = Dataset.from_list([labelled(row.prompt_ids, row.completion_ids) for row in rows])
     base = model.get_base_model()
-    join = can_join(base)
     kept = arguments(stage, recipe, scratch)
+    join = can_join(base)
     if not join:
         kept |= GROUPED
-    told = SFTConfig(**kept, max_length=None, packing=False, padding_free=join)
-    with joined(base) if join else nullcontext():
+    several = kept["per_device_train_batch_size"] > 1  # one row has no padding; the order is the same in any parts
+    told = SFTConfig(**kept, max_length=None, packing=False, padding_free=join and several)
+    with joined(base) if join and several else nullcontext():
         return fit(SFTTrainer, model, tokenizer, told, data, stage, on, place=place)
