@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -149,7 +149,8 @@ class Bench:
         self, model: Any, rows: Sequence[Any], work: Callable[[Path, Callable[[Progress], None]], object]
     ) -> Run:
         losses: list[float] = []
-        with tempfile.TemporaryDirectory() as scratch, Peak() as peak:
+        # Transformers prints each step to stdout, which is for the figures.
+        with tempfile.TemporaryDirectory() as scratch, redirect_stdout(sys.stderr), Peak() as peak:
             start = time.perf_counter()
             work(Path(scratch), lambda at: losses.append(at.loss))
             seconds = time.perf_counter() - start
@@ -323,7 +324,8 @@ def memory(bench: Bench) -> Iterator[Figure]:
         with released(), Peak() as held, tempfile.TemporaryDirectory() as scratch:
             base, tokenizer = load_base(bench.folder, "bf16", load_in)
             model = add_lora(base, recipe)
-            run_stage(model, tokenizer, rows, stage, recipe, Path(scratch), lambda at: None)
+            with redirect_stdout(sys.stderr):
+                run_stage(model, tokenizer, rows, stage, recipe, Path(scratch), lambda at: None)
             del base, model
         wanted = peak(shape, setting)
         computed = (wanted.total - wanted.library) / 1e9
