@@ -10,7 +10,7 @@ Sources
     Student's t          quantile by the expansion of Abramowitz and Stegun 26.7.5
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -94,6 +94,20 @@ def ratings_needed(wins: int, losses: int, alpha: float, *, limit: int = 5_000) 
         else:
             low = middle + 1
     return max(low - decided, 1)
+
+
+def holm(p_values: Mapping[str, float], level: float) -> list[str]:
+    """The names whose hypotheses fall when all of them together may err with chance `level`, smallest p-value first.
+
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979).
+    """
+    ordered = sorted(p_values.items(), key=lambda entry: (entry[1], entry[0]))
+    fallen = []
+    for place, (name, p_value) in enumerate(ordered):
+        if not p_value <= level / (len(ordered) - place):  # so that a NaN stops it
+            break
+        fallen.append(name)
+    return fallen
 
 
 def proportion_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -4,8 +4,12 @@
 
     measured   no error, no NaN, nothing missing, nothing twice (`Policy.max_error_share` is 0)
     wanted     over held-out clusters of prompts, wins beat losses by an exact one-sided sign test at what this night
-               may spend, and not thanks to a single source that is not the owner
-    skill      pooled paired non-inferiority against the incumbent and against the base, clustered by template
+               may spend (`error`), and not thanks to a single source that is not the owner. Before that, enough of
+               the prompts are fresh (no earlier test used them), and the fresh ones, counted first, do not speak
+               against it; after it, the gain is a step above noise (the Ladder of Blum and Hardt, 2015,
+               arXiv:1502.04585), so that using prompts again leaks little
+    skill      pooled paired non-inferiority against the incumbent and against the base, clustered by template, and no
+               single suite falls significantly (Holm, 1979, over the suites)
     never      no veto
 
 "keep" means that the evidence is against the candidate: a veto, a loss of skill as large as the margin, or no more
@@ -21,7 +25,7 @@ from typing import Literal, NamedTuple
 
 from strop.evaluation import compare
 from strop.evaluation.compare import Estimate
-from strop.evaluation.error import Test, alpha_for, next_night
+from strop.evaluation.error import Test, alpha_for, fresh_clusters, next_night
 
 Outcome = Literal["promote", "keep", "undecided"]
 KINDS = ("wanted", "skill", "learned", "never")
@@ -56,11 +60,14 @@ class ItemResult:
 class Policy:
     """What is asked of a candidate. The defaults are the ones shipped; shares and margins are fractions."""
 
-    level: float = 0.05  # the chance of ever promoting a model that is no better, over all nights
+    level: float = 0.05  # of all promotions, the share that may be no better (`error`)
     min_wanted_clusters: int = 20
+    min_fresh_clusters: int = 20  # that no earlier test used; without as many new ones no test is made
+    ladder_step: float = 1.0  # standard errors that the net gain must exceed
     closeness_epsilon: float = 0.02  # a smaller change of closeness is none
     specificity_tolerance: float = 0.0  # nats a token that specificity may fall by; above 0 luck can win
     skill_margin: float = 0.05
+    suite_alpha: float = 0.01  # for all suites together: at which one of them has fallen
     min_skill_items: int = 600
     min_skill_clusters: int = 20
     min_never_items: int = 20
@@ -204,6 +211,14 @@ def _wanted(results: list[ItemResult], policy: Policy, history: Sequence[Test]) 
             f"{policy.min_wanted_clusters}: {short} more would do."
         )
         return _Finding("undecided", reason, estimates, short), None
+    fresh = _tally(_fresh(results, history))
+    if sum(fresh) < policy.min_fresh_clusters:
+        short = policy.min_fresh_clusters - sum(fresh)
+        reason = (
+            f"Only {_count(sum(fresh), 'held-out correction')} came since the last test and the next needs "
+            f"{policy.min_fresh_clusters}: {short} more would do."
+        )
+        return _Finding("undecided", reason, estimates, short), None
     alpha = alpha_for(history, policy.level)
     p_value = compare.sign_test(tally.wins, tally.losses)
     test = Test(next_night(history), alpha, tuple(sorted(r.item for r in results)), False, p_value)
@@ -211,6 +226,14 @@ def _wanted(results: list[ItemResult], policy: Policy, history: Sequence[Test]) 
         f"{tally.wins} of {decided} held-out corrections on which the two models differ moved closer to what was asked "
         f"({_count(tally.ties, 'tie')}), p = {_p(p_value)} against the {_p(alpha)} this night may spend"
     )
+    if fresh.wins < fresh.losses:
+        reason = (
+            f"{figures}; but of those that no earlier test used {fresh.wins} were won and {fresh.losses} lost: fresh "
+            "ones come first."
+        )
+        return _Finding("keep" if tally.wins <= tally.losses else "undecided", reason, estimates), test
+    if p_value <= alpha and not net.mean > policy.ladder_step * net.error:  # so that a NaN fails
+        return _Finding("undecided", f"{figures}; but the gain is no step above its noise.", estimates), test
     if p_value <= alpha:
         return _foreign(results, alpha, figures, estimates), test
     if tally.wins <= tally.losses:
@@ -223,6 +246,13 @@ def _wanted(results: list[ItemResult], policy: Policy, history: Sequence[Test]) 
         f"{figures}: more wins than losses, not enough to be sure; about {more} more would settle it at this share."
     )
     return _Finding("undecided", reason, estimates, more), test
+
+
+def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemResult]:
+    """The results of the clusters of which no item was used in a test before."""
+    fresh = fresh_clusters(((r.item, r.cluster) for r in results), history)
+    fresh -= {r.cluster for r in results if r.first_used_night is not None}
+    return [r for r in results if r.cluster in fresh]
 
 
 def _foreign(results: list[ItemResult], alpha: float, figures: str, estimates: Mapping[str, Estimate]) -> _Finding:
@@ -269,6 +299,24 @@ def _skill(results: list[ItemResult], policy: Policy) -> list[_Finding]:
     based = [(r.cluster, r.candidate, r.base) for r in results if r.base is not None]
     if based:
         findings.append(_non_inferior("skill_vs_base", "the untouched base", based, policy))
+    return findings + _fallen(results, policy)
+
+
+def _fallen(results: Iterable[ItemResult], policy: Policy) -> list[_Finding]:
+    """The suites that lost significantly, by a sign test over templates that allows for how many suites there are."""
+    losses: dict[str, float] = {}
+    tallies: dict[str, _Tally] = {}
+    by_suite: dict[str, list[ItemResult]] = defaultdict(list)
+    for result in results:
+        by_suite[result.suite].append(result)
+    for suite, part in by_suite.items():
+        tallies[suite] = _tally(part)
+        losses[suite] = compare.sign_test(tallies[suite].losses, tallies[suite].wins)
+    findings = []
+    for suite in compare.holm(losses, policy.suite_alpha):
+        won, lost, _ = tallies[suite]
+        reason = f"The suite {suite!r} fell: {lost} templates lost and {won} won (p = {_p(losses[suite])})."
+        findings.append(_Finding("keep", reason))
     return findings
 
 

@@ -12,13 +12,20 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    level: float = Field(_SHIPPED.level, gt=0, le=0.2, description="chance of ever promoting a model no better")
+    level: float = Field(_SHIPPED.level, gt=0, le=0.2, description="share of promotions that may be no better")
     min_wanted_clusters: int = Field(_SHIPPED.min_wanted_clusters, ge=6, description="corrections a test needs")
+    min_fresh_clusters: int = Field(
+        _SHIPPED.min_fresh_clusters, ge=1, description="corrections that no earlier test used, which a test needs"
+    )
+    ladder_step: float = Field(_SHIPPED.ladder_step, ge=0, le=5, description="standard errors that a gain must exceed")
     closeness_epsilon: float = Field(_SHIPPED.closeness_epsilon, ge=0, lt=1, description="a smaller change is none")
     specificity_tolerance: float = Field(
         _SHIPPED.specificity_tolerance, ge=0, le=1, description="nats a token that specificity may fall by"
     )
     skill_margin: float = Field(_SHIPPED.skill_margin, gt=0, le=0.2, description="skill that may be lost")
+    suite_alpha: float = Field(
+        _SHIPPED.suite_alpha, gt=0, le=0.2, description="for all suites together: level at which one has fallen"
+    )
     min_skill_items: int = Field(_SHIPPED.min_skill_items, ge=30, description="skill items a test needs")
     min_skill_clusters: int = Field(_SHIPPED.min_skill_clusters, ge=10, description="templates they must come from")
     min_never_items: int = Field(_SHIPPED.min_never_items, ge=10, description="answers that each veto must see")

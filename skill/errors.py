@@ -131,6 +131,10 @@ class BadSuite(EvaluationError):
     code, exit_code = "bad_suite", 2
 
 
+class BadResults(EvaluationError):
+    code, exit_code = "bad_results", 2
+
+
 class DeployError(StropError):
     code = "deploy"
 

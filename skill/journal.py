@@ -253,14 +253,18 @@ class Journal:
         with self._writing():
             self._insert_test(test)
 
-    def tests(self) -> "tuple[Test, ...]":
-        """Every test that was ever made in this home, oldest first."""
+    def tests(self, *, forgotten: datetime | None = None) -> "tuple[Test, ...]":
+        """Every test that was ever made in this home, oldest first.
+
+        Those made before `forgotten` name no items: their models are gone, and the error that they spent is not.
+        """
         from strop.evaluation import Test
 
-        rows = self._db.execute("SELECT night, alpha, items, promoted, p_value FROM tests ORDER BY night")
+        since = "" if forgotten is None else _text(forgotten)
+        rows = self._db.execute("SELECT night, alpha, items, promoted, p_value, time FROM tests ORDER BY night")
         return tuple(
-            Test(night, alpha, tuple(json.loads(items)), bool(promoted), p_value)
-            for night, alpha, items, promoted, p_value in rows
+            Test(night, alpha, tuple(json.loads(items)) if time >= since else (), bool(promoted), p_value)
+            for night, alpha, items, promoted, p_value, time in rows
         )
 
     # Inside

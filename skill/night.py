@@ -22,7 +22,7 @@ __all__ = ["NightReport", "open_target", "run"]
 
 # Long enough for `strop status`, which takes the lock for an instant; far too short to wait for another night.
 _LOCK_WAIT_S = 1.0
-_EXIT = {"promote": 0, "keep": 20, "undecided": 21}
+EXIT_CODES = {"promote": 0, "keep": 20, "undecided": 21}
 _STATE: Mapping[str, RunState] = {"promote": "promoted", "keep": "kept", "undecided": "undecided"}
 
 
@@ -45,7 +45,7 @@ class NightReport:
     @property
     def exit_code(self) -> int:
         """0 promoted, 20 the gate kept the current model, 21 undecided."""
-        return _EXIT[self.outcome]
+        return EXIT_CODES[self.outcome]
 
     @property
     def sentence(self) -> str:

@@ -14,6 +14,8 @@ from strop.deploy.release import release, repair
 from strop.deploy.versions import Version, Versions
 from strop.errors import NotCertified, NotEnoughData, NothingToDo, UnknownModel
 from strop.evaluation import Test, decide
+from strop.evaluation.error import fresh_clusters
+from strop.evaluation.records import as_lines
 from strop.evaluation.report import markdown
 from strop.evaluation.wanted import Detail, WantedItem
 from strop.feedback import Ledger, dataset, pairs
@@ -25,6 +27,7 @@ from strop.files import DamagedFolder, canonical_json, sha256_bytes, verify_mani
 from strop.home import Home
 from strop.hours import budget
 from strop.journal import Journal, StepRow
+from strop.schedule import rebuild_wanted
 from strop.setup import Ground, OnProgress, certified, made_build, need_room, open_target, prepare
 from strop.trainer import plan
 from strop.trainer.render import Renderer, control_texts
@@ -99,6 +102,7 @@ class NightSteps:
             rows = pairs.build(ledger, self.config.feedback, limit_tokens=self.config.trainer.max_length)
         self._check_enough(rows)
         self._check_new(rows.digest())
+        self._check_fresh(rows)
         return rows
 
     def pairs(self, heard: Rows, ground: Ground) -> Dataset:
@@ -157,6 +161,26 @@ class NightSteps:
                 f"the gate holds {len(rows.gate)} corrections and cannot judge with fewer than {judging} ({said})",
                 hint=_MORE,
             )
+
+    def _check_fresh(self, rows: Rows) -> None:
+        """No candidate is trained that the gate could not test: it needs corrections that no earlier test used."""
+        tests, needed = self._earlier_tests(), self.config.gate.min_fresh_clusters
+        fresh = len(fresh_clusters(((row.id, row.cluster) for row in rows.gate), tests))
+        if tests and fresh < needed and not self._tested_already():
+            raise NothingToDo(
+                f"{fresh} held-out corrections came since the last test of the gate, and the next needs {needed}; "
+                "about half of what you correct is held out",
+                hint="strop feedback add, then strop night",
+            )
+
+    def _earlier_tests(self) -> tuple[Test, ...]:
+        """The gate's history. What is made again after a forgetting may be tested on what is left of old prompts."""
+        return self.journal.tests(forgotten=rebuild_wanted(self.home))
+
+    def _tested_already(self) -> bool:
+        """Whether a night on these rows was killed between its test and its report: it goes on."""
+        steps = (step for run in self.journal.runs() for step in self.journal.steps(run.id) if step.name == "gate")
+        return any(step.state == "done" and step.facts.get("judged") == self.judged_key for step in steps)
 
     def _check_new(self, rows: str, more: str = "") -> None:
         """One candidate from the same rows (their hash): the gate's error is not spent on the same evidence twice."""
@@ -274,18 +298,23 @@ class NightSteps:
 
         def work() -> Done:
             results, details = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
-            verdict = decide(results, policy, self.journal.tests())
+            earlier = self._earlier_tests()
+            verdict = decide(results, policy, earlier)
             warnings = {f"about the feedback, {number}": text for number, text in enumerate(rows.warnings, start=1)}
             tags = {"candidate": candidate.tag, "current model": incumbent.tag}
             text = markdown(verdict, details, {**tags, **warnings})
             out = self.home.reports / f"{self.run_id}.md"
             write_bytes(out, text.encode())
+            # What `strop gate decide` makes the same verdict from.
+            write_bytes(out.with_suffix(".results.jsonl"), as_lines(results))
+            write_bytes(out.with_suffix(".history.jsonl"), as_lines(earlier))
             facts = {
                 "outcome": verdict.outcome,
                 "reasons": list(verdict.reasons),
                 "incumbent": incumbent.tag,
                 "items": _outcomes(details),
                 "tested": verdict.test is not None,
+                "judged": self.judged_key,
             }
             return Done(out, sha256_bytes(text.encode()), facts, verdict.test)
 

@@ -73,7 +73,15 @@ def made_of(home: Home, traces: Collection[str]) -> Made:
         adapters=tuple(sorted(name for name, sha256 in adapters.items() if sha256 is None)),
         builds=tuple(sorted(builds | {one.folder.name for one in versions if one.folder.parent == home.builds})),
         versions=tags,
-        reports=tuple(sorted(path.name for path in home.reports.glob("*.md") if _mentions(path, tags))),
+        reports=tuple(
+            sorted(
+                # The report, and the results that it was made from.
+                part.name
+                for path in home.reports.glob("*.md")
+                if _mentions(path, tags)
+                for part in home.reports.glob(f"{path.stem}.*")
+            )
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from strop.cli import (
     data,
     feedback,
     forget,
+    gate,
     huggingface,
     jobs,
     models,
@@ -51,6 +52,7 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(data.app, name="data")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+app.add_typer(gate.app, name="gate")
 app.add_typer(huggingface.app, name="huggingface")
 for room in (night.app, versions.app, forget.app, tune.app, train.app, plan.app, system.app):
     app.add_typer(room)

@@ -1,5 +1,6 @@
 """The gate's statistics against scipy and numpy."""
 
+import itertools
 import math
 import random
 
@@ -11,9 +12,9 @@ from strop.evaluation import compare
 stats = pytest.importorskip("scipy.stats")
 
 
-def test_sign_test_equals_scipy_on_300_random_inputs():
+def test_sign_test_equals_scipy_on_1000_random_inputs():
     rng = random.Random(1)
-    for _ in range(300):
+    for _ in range(1000):
         wins, losses = rng.randrange(0, 220), rng.randrange(0, 220)
         if wins + losses == 0:
             continue
@@ -58,9 +59,9 @@ def test_ratings_needed_is_none_where_nothing_would_settle_it():
     assert compare.ratings_needed(5, 1, 0.0) is None
 
 
-def test_wilson_interval_equals_scipy_on_300_random_inputs():
+def test_wilson_interval_equals_scipy_on_1000_random_inputs():
     rng = random.Random(2)
-    for _ in range(300):
+    for _ in range(1000):
         n = rng.randrange(1, 500)
         k = rng.randrange(0, n + 1)
         expected = stats.binomtest(k, n).proportion_ci(0.95, method="wilson")
@@ -123,3 +124,22 @@ def test_items_needed_brings_the_bound_above_the_margin():
 def test_no_number_of_items_helps_a_loss_beyond_the_margin():
     found = compare.paired_difference(enumerate([-1.0] * 50 + [0.0] * 450))
     assert compare.items_needed(found, 0.05) is None
+
+
+def test_holm_rejects_what_the_closed_test_rejects():
+    """A name falls where Bonferroni rejects every set of hypotheses that it is in: what Holm's shortcut computes."""
+    rng = random.Random(31)
+    for _ in range(1000):
+        p_values = {name: rng.choice([rng.random(), rng.random() * 0.03]) for name in "abcd"[: rng.randint(1, 4)]}
+        sets = [s for n in range(1, len(p_values) + 1) for s in itertools.combinations(p_values, n)]
+        fallen = [
+            name
+            for name in p_values
+            if all(min(p_values[one] for one in s) <= 0.05 / len(s) for s in sets if name in s)
+        ]
+        assert sorted(compare.holm(p_values, 0.05)) == fallen
+
+
+def test_holm_of_nothing_and_of_nan():
+    assert compare.holm({}, 0.05) == []
+    assert compare.holm({"a": math.nan}, 0.05) == []

@@ -28,7 +28,7 @@ def test_a_clear_gain_without_loss_is_promoted_with_its_figures(night):
     assert verdict.outcome == "promote"
     assert verdict.reasons[0] == (
         "27 of 35 held-out corrections on which the two models differ moved closer to what was asked (3 ties), "
-        "p = 0.0009 against the 0.0304 this night may spend."
+        "p = 0.0009 against the 0.0144 this night may spend."
     )
     assert verdict.estimates["wanted"].value == pytest.approx(27 / 35)
     assert verdict.estimates["wanted"].low < 27 / 35 < verdict.estimates["wanted"].high
@@ -86,9 +86,64 @@ def test_a_cluster_goes_to_the_majority_of_its_items(night, scripted):
 def test_each_earlier_test_leaves_less_to_spend(night):
     history = [Test(n, 0.01, (), False, 0.5) for n in range(1, 8)]
     first, eighth = decide(night(), POLICY), decide(night(), POLICY, history)
-    assert eighth.alpha_spent == pytest.approx(first.alpha_spent / 64)
+    assert eighth.alpha_spent == pytest.approx(first.alpha_spent / 8**1.5)
     assert (first.outcome, eighth.outcome) == ("promote", "undecided")
     assert eighth.test.night == 8
+
+
+def used(items):
+    return [Test(1, 0.01, tuple(items), False, 0.5)]
+
+
+def test_no_test_is_made_before_enough_fresh_corrections_came(night):
+    """38 are held out; the first 19 were used, by the history or as the results say."""
+    history = used(f"w{i}" for i in range(19))
+    verdict = decide(night(), POLICY, history)
+    assert (verdict.outcome, verdict.test, verdict.needed) == ("undecided", None, 1)
+    assert "Only 19 held-out corrections came since the last test and the next needs 20: 1 more" in verdict.reasons[0]
+    marked = [replace(r, first_used_night=3) if r.kind == "wanted" and int(r.item[1:]) < 19 else r for r in night()]
+    assert decide(marked, POLICY).reasons[0] == verdict.reasons[0]
+    assert decide(night(), POLICY, used(f"w{i}" for i in range(18))).test is not None
+
+
+def test_a_cluster_is_fresh_only_where_all_of_it_is(night, scripted):
+    near = [replace(r, item=f"again{r.item}") for r in scripted.wanted(20, 0)]
+    verdict = decide(night(wanted=[*scripted.wanted(20, 0), *near]), POLICY, used(f"w{i}" for i in range(20)))
+    assert verdict.reasons[0].startswith("Only 0 held-out corrections came since the last test")
+
+
+def test_fresh_corrections_come_first(night, scripted):
+    """30 used ones won, and of 24 fresh ones more are lost than won: what only re-use says does not promote."""
+    results = night(wanted=scripted.wanted(30, 0) + scripted.wanted(11, 13, start=30))
+    history = used(f"w{i}" for i in range(30))
+    verdict = decide(results, POLICY, history)
+    assert verdict.outcome == "undecided"
+    assert "of those that no earlier test used 11 were won and 13 lost" in verdict.reasons[0]
+    assert not verdict.test.promoted
+    even = decide(night(wanted=scripted.wanted(30, 0) + scripted.wanted(12, 12, start=30)), POLICY, history)
+    assert even.outcome == "promote"
+    worse = decide(night(wanted=scripted.wanted(2, 30) + scripted.wanted(11, 13, start=32)), POLICY, history)
+    assert worse.outcome == "keep"
+
+
+def test_a_gain_must_be_a_step_above_its_noise(night):
+    verdict = decide(night(), replace(POLICY, ladder_step=4.0))
+    assert verdict.outcome == "undecided"
+    assert "no step above its noise" in verdict.reasons[0]
+
+
+def suite(scripted, name, won, lost, start):
+    found = scripted.skill(won=won, lost=lost, items=100)
+    return [replace(r, suite=name, item=f"{name}{i}", cluster=f"t{start + i}") for i, r in enumerate(found)]
+
+
+def test_one_suite_may_not_fall_although_the_others_rise(night, scripted):
+    rising = [r for n in range(6) for r in suite(scripted, f"s{n}", 4, 0, 100 * n)]
+    verdict = decide(night(skill=rising + suite(scripted, "korean", 0, 12, 900)), POLICY)
+    assert verdict.outcome == "keep"
+    assert verdict.reasons[0] == "The suite 'korean' fell: 12 templates lost and 0 won (p = 0.0002)."
+    # Seven suites share the level: 0.0020 would be enough for one alone.
+    assert decide(night(skill=rising + suite(scripted, "korean", 0, 9, 900)), POLICY).outcome == "promote"
 
 
 def test_a_loss_of_skill_as_large_as_the_margin_keeps(night, scripted):

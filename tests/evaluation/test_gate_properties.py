@@ -115,9 +115,9 @@ def test_a_life_of_null_nights_rarely_ever_promotes(scripted):
     lives = 0
     for _ in range(150):
         history = []
-        for _ in range(20):
+        for number in range(20):
             wins = sum(rng.random() < 0.5 for _ in range(40))
-            verdict = decide(scripted.wanted(wins, 40 - wins) + rest, policy, history)
+            verdict = decide(scripted.wanted(wins, 40 - wins, start=40 * number) + rest, policy, history)
             history.append(verdict.test)
         lives += any(test.promoted for test in history)
     assert lives / 150 <= 0.08  # 5 % and room for chance

@@ -27,6 +27,7 @@ QUICK: dict[str, Any] = {
     "trainer.sft_epochs": 1.0,
     "trainer.dpo_epochs": 1.0,
     "gate.min_wanted_clusters": 6,
+    "gate.min_fresh_clusters": 1,
     "gate.min_skill_items": 30,
     "gate.min_skill_clusters": 10,
     "gate.min_never_items": 10,

@@ -91,6 +91,7 @@ class Shelf:
         report = home.reports / f"{name}.md"
         shown = "\n".join(json.dumps(row) for row in rows)
         report.write_text(f"candidate: {version.tag}\ncurrent model: {incumbent.tag}\n{shown}", encoding="utf-8")
+        report.with_suffix(".results.jsonl").write_text('{"item": "a hash"}\n', encoding="utf-8")
         write_json(home.reports / nightsteps.MEASURED / f"wanted-{name}.json", {"answers": rows})
         (home.path / "train.log").write_text(shown, encoding="utf-8")
         with Journal(home.state_db) as journal:
@@ -183,7 +184,7 @@ def test_everything_made_of_it_goes_and_nothing_else(three: Shelf) -> None:
     kept = [three.versions.get(number).sha256[:16] for number in (1, 5)]
     assert names["builds"] == {"base", "build-free", "build-later", *(f"certificate-{one}.json" for one in kept)}
     # The report on 5 shows answers of 3, which was live.
-    assert names["reports"] == {"free.md"}
+    assert names["reports"] == {"free.md", "free.results.jsonl"}
     assert names["steps"] == {
         *("data-free", "adapter-free", "build-free", "free.md"),
         *("data-later", "adapter-later", "build-later"),

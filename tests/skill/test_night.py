@@ -114,6 +114,11 @@ def test_a_whole_night_is_one_command(home: Home, nights: ModuleType, strop: Str
     assert "<filename>" not in trained
     assert "and when and when" not in trained
     assert "xxxx" not in trained
+    recorded = Path(found["report"]).with_suffix(".results.jsonl")
+    history = recorded.with_name(recorded.name.replace("results", "history"))
+    replayed = strop(home, "gate", "decide", "--results", str(recorded), "--history", str(history), "--json")
+    assert (replayed.code, replayed.json["outcome"]) == (told.code, outcome)
+    assert replayed.json["reasons"] == found["verdict"]["reasons"]
 
     again = strop(home, "night")
     assert again.code == 10
@@ -331,7 +336,10 @@ def test_other_gate_settings_do_not_bring_back_what_was_turned_down(
     if word == "rolled back":
         rollback(Versions(trained.state_db), night.open_target(trained, load(trained)), trained.release_lock)
     save(trained, {"gate.skill_margin": 0.1})
+    with pytest.raises(NothingToDo, match="^0 held-out corrections came since the last test of the gate"):
+        play(trained, wins=WON)
     # Another recipe key would train; the same rows under the same recipe make the same file.
+    monkeypatch.setattr(nightsteps.NightSteps, "_check_fresh", lambda self, rows: None)
     with pytest.raises(NothingToDo, match=f"makes v0001-.* again, which was {word}"):
         play(trained, wins=WON)
     assert (live(trained).number, nights.tests_spent(trained)) == (0, 1)

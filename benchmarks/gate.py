@@ -1,0 +1,384 @@
+"""The gate's promises, kept over years of nights that are played: `decide` itself on made-up results, by seed.
+
+Run `.venv/bin/python benchmarks/gate.py` (some minutes on two cores), with --only NAME for one measurement, --years N
+for fewer null years, --json for one object. No model is asked: what a night would have measured is drawn. Ends with 1
+where a target is missed.
+
+A night's results: the wanted items that are held out that night, 1,000 skill items of 250 templates of which a share
+(4 %) differs by chance, and sixty answers for a veto. Where prompts come by ten ratings a day, they are shared out and
+re-used as the nights really do: every other one is held out, a test is made when twenty new ones came, and an item that
+was used in three tests leaves. An item that is used again comes out as before half of the time: the candidates of two
+nights are trained on much the same rows.
+"""
+
+import argparse
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from figures import Figure, add_options, report
+
+from strop.evaluation import ItemResult, Policy, Test, decide
+from strop.evaluation.compare import proportion_interval
+
+SKILL_ITEMS, TEMPLATES, NEVER = 1000, 250, 60
+NOISE, WANTED_NOISE = 0.04, 0.20
+TESTS_AN_ITEM = 3
+SAME_AGAIN = 0.5
+POLICY = Policy()
+Result = TypeVar("Result")
+
+
+def share_of(name: str, hits: int, of: int, *, at_least: float | None = None, at_most: float | None = None) -> Figure:
+    """A share with its 95 % interval in the name, held against what it must be."""
+    low, high = proportion_interval(hits, of)
+    target, met = "", None
+    if at_least is not None:
+        target, met = f">= {at_least:.0%}", hits / of >= at_least
+    if at_most is not None:
+        target, met = f"<= {at_most:.0%}", hits / of <= at_most
+    return Figure(f"{name} ({hits} of {of}; 95 %: {low:.1%} to {high:.1%})", 100 * hits / of, "%", target, met)
+
+
+@dataclass(frozen=True)
+class World:
+    """What is true: how often items differ by chance, and by how much the candidate is better in truth."""
+
+    wanted_noise: float = WANTED_NOISE
+    gain: float = 0.0
+    skill_noise: float = NOISE
+    skill_loss: float = 0.0
+
+
+def differing(rng: random.Random, noise: float, gain: float) -> int:
+    """1 where the candidate alone does well, -1 where the other alone does, 0 where they are alike."""
+    drawn = rng.random()
+    better = min(1.0, max(0.0, (max(noise, abs(gain)) + gain) / 2))
+    return 1 if drawn < better else -1 if drawn < max(noise, abs(gain)) else 0
+
+
+def wanted_result(item: int, outcome: int, *, used: int | None = None) -> ItemResult:
+    """One held-out correction, a cluster of its own."""
+    ours, theirs = ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))[outcome]
+    return ItemResult("wanted", f"w{item}", f"w{item}", "wanted", ours, theirs, first_used_night=used)
+
+
+def skill_results(rng: random.Random, world: World, lost_before: float = 0.0) -> list[ItemResult]:
+    """1,000 items: the base's, the incumbent's and the candidate's scores, of which a share differs by chance.
+
+    `lost_before` is by how much the incumbent is worse than the base already.
+    """
+    found = []
+    for item in range(SKILL_ITEMS):
+        theirs = float(rng.random() < 0.6)
+        ours = _moved(rng, theirs, world.skill_noise, -world.skill_loss)
+        base = _moved(rng, theirs, world.skill_noise, lost_before)
+        cluster = f"t{item % TEMPLATES}"
+        found.append(ItemResult(f"suite{item % 5}", f"s{item}", cluster, "skill", ours, theirs, base))
+    return found
+
+
+def _moved(rng: random.Random, score: float, noise: float, gain: float) -> float:
+    """The same item asked of another model: flipped by chance, and up or down by `gain` on average over all items."""
+    rate = 0.6
+    up, down = (noise / 2 + max(gain, 0.0)) / (1 - rate), (noise / 2 + max(-gain, 0.0)) / rate
+    return (0.0 if rng.random() < down else 1.0) if score else (1.0 if rng.random() < up else 0.0)
+
+
+def never_results() -> list[ItemResult]:
+    """No bad answer on either side."""
+    return [ItemResult("endless", f"n{item}", f"n{item}", "never", 1.0, 1.0) for item in range(NEVER)]
+
+
+class HoldOut:
+    """The prompts of a home that gets ratings every day: half are held out, and each leaves after three tests."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._count, self.new = 0, 0
+        self._uses: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+        self._first: dict[int, int] = {}
+
+    def come(self, ratings: int) -> None:
+        """A day's corrections; every other one is held out."""
+        for _ in range(ratings // 2):
+            self._uses[self._count] = 0
+            self._count += 1
+            self.new += 1
+
+    def asked(self, world: World, night: int) -> list[ItemResult]:
+        """Tonight's results on everything that is held out; call `used` where a test was made of them."""
+        found = []
+        for item in self._uses:
+            again = item in self._last and self._rng.random() < SAME_AGAIN
+            outcome = self._last[item] if again else differing(self._rng, world.wanted_noise, world.gain)
+            self._last[item] = outcome
+            found.append(wanted_result(item, outcome, used=self._first.get(item)))
+        return found
+
+    def used(self, night: int) -> None:
+        """A test was made: what was used often enough leaves."""
+        self.new = 0
+        for item in list(self._uses):
+            self._first.setdefault(item, night)
+            self._uses[item] += 1
+            if self._uses[item] >= TESTS_AN_ITEM:
+                del self._uses[item], self._first[item]
+                self._last.pop(item, None)
+
+    def incumbent_changed(self) -> None:
+        """What is compared is another pair of models: no outcome stands."""
+        self._last.clear()
+
+
+def year(seed: int, world: World, days: int = 365, ratings: int = 10) -> list[tuple[int, bool]]:
+    """(day, promoted) of every test of a year that gets `ratings` a day."""
+    rng = random.Random(seed)
+    held, history, tests = HoldOut(rng), list[Test](), []
+    for day in range(1, days + 1):
+        held.come(ratings)
+        if held.new < POLICY.min_fresh_clusters:
+            continue
+        results = held.asked(world, day)
+        verdict = decide(results + skill_results(rng, world) + never_results(), POLICY, history)
+        if verdict.test is None:
+            continue
+        held.used(day)
+        history.append(verdict.test)
+        tests.append((day, verdict.test.promoted))
+        if verdict.test.promoted:
+            held.incumbent_changed()
+    return tests
+
+
+def fresh_night(
+    rng: random.Random, world: World, night: int, history: Sequence[Test], prompts: int = 160
+) -> Test | None:
+    """A test on prompts that are all new."""
+    wanted = [
+        wanted_result(night * prompts + item, differing(rng, world.wanted_noise, world.gain)) for item in range(prompts)
+    ]
+    return decide(wanted + skill_results(rng, world) + never_results(), POLICY, history).test
+
+
+def null_years(years: int, skill_noise: float = NOISE) -> Iterator[Figure]:
+    """Years without anything to learn."""
+    world = World(skill_noise=skill_noise)
+    lives = list(pool(partial(year, world=world), range(years)))
+    name = f"null years with any promotion, {skill_noise:.0%} of skill differs"
+    promoted = sum(any(one for _, one in life) for life in lives)
+    high = proportion_interval(promoted, years)[1]
+    yield share_of(name, promoted, years, at_most=0.05)
+    yield Figure(f"{name}: upper 95 % bound", 100 * high, "%")
+    yield Figure(f"{name}: tests a year", sum(map(len, lives)) / years, "tests")
+
+
+def skill_alone(nights: int = 2000) -> Iterator[Figure]:
+    """Equal models that the skill test stops, by how much two equal models differ."""
+    for noise in (0.04, 0.10, 0.20):
+        stopped = sum(pool(partial(_stopped_by_skill, noise=noise), range(nights)))
+        at_most = 0.10 if noise == 0.20 else None
+        yield share_of(f"equal models that skill stops, {noise:.0%} differ", stopped, nights, at_most=at_most)
+
+
+def _stopped_by_skill(seed: int, noise: float) -> bool:
+    rng = random.Random(seed)
+    wanted = [wanted_result(item, 1) for item in range(40)]
+    world = World(skill_noise=noise)
+    return decide(wanted + skill_results(rng, world) + never_results(), POLICY).outcome != "promote"
+
+
+def within(seed: int, gain: float, nights: int) -> int | None:
+    """The night of the first promotion among nights of 160 fresh prompts; None where there is none."""
+    rng, history = random.Random(seed), list[Test]()
+    for night in range(1, nights + 1):
+        test = fresh_night(rng, World(gain=gain), night, history)
+        if test is not None:
+            history.append(test)
+            if test.promoted:
+                return night
+    return None
+
+
+def fresh_gains(runs: int = 1000) -> Iterator[Figure]:
+    """A gain on 160 fresh prompts a night."""
+    first = list(pool(partial(within, gain=0.10, nights=4), range(runs)))
+    found = sum(night is not None for night in first)
+    yield share_of("+10 points on 160 fresh prompts: promoted within four nights", found, runs, at_least=0.75)
+    at_once = sum(night == 1 for night in pool(partial(within, gain=0.15, nights=1), range(runs)))
+    yield share_of("+15 points on 160 fresh prompts: promoted on the first night", at_once, runs, at_least=0.90)
+
+
+def reused(seed: int, gain: float, nights: int = 40, prompts: int = 160, new: int = 5) -> int | None:
+    """The night of the first promotion where 160 prompts are used again and five come new a night."""
+    rng, history = random.Random(seed), list[Test]()
+    held = HoldOut(rng)
+    held.come(2 * prompts)
+    for night in range(1, nights + 1):
+        if night > 1:
+            held.come(2 * new)
+        if held.new < POLICY.min_fresh_clusters:
+            continue
+        results = held.asked(World(gain=gain), night)
+        verdict = decide(results + skill_results(rng, World()) + never_results(), POLICY, history)
+        if verdict.test is None:
+            continue
+        held.used(night)
+        history.append(verdict.test)
+        if verdict.test.promoted:
+            return night
+    return None
+
+
+def reused_gains(runs: int = 500) -> Iterator[Figure]:
+    """Time to promotion where prompts are used again."""
+    for gain in (0.10, 0.15):
+        nights = list(pool(partial(reused, gain=gain), range(runs)))
+        for by in (1, 5, 9, 13, 21, 40):
+            found = sum(night is not None and night <= by for night in nights)
+            yield share_of(f"+{gain * 100:.0f} points on 160 prompts used again: promoted by night {by}", found, runs)
+
+
+def first_month(runs: int = 500) -> Iterator[Figure]:
+    """A large gain from ten ratings a day."""
+    lives = pool(partial(year, world=World(gain=0.30), days=30), range(runs))
+    found = sum(any(promoted for _, promoted in life) for life in lives)
+    yield share_of("+30 points from ten ratings a day: promoted within 30 days", found, runs, at_least=0.80)
+
+
+def tenth_nights(seed: int) -> tuple[int, int, int]:
+    """(real gains promoted, real gains, promotions of nothing) of a year in which every tenth night is better."""
+    rng, history = random.Random(seed), list[Test]()
+    real = false = 0
+    for night in range(1, 366):
+        better = night % 10 == 0
+        test = fresh_night(rng, World(gain=0.15 if better else 0.0), night, history)
+        if test is None:
+            continue
+        history.append(test)
+        real += test.promoted and better
+        false += test.promoted and not better
+    return real, 36, false
+
+
+def seldom(years: int = 60) -> Iterator[Figure]:
+    """A real gain every tenth night for a year."""
+    lives = list(pool(tenth_nights, range(years)))
+    real, chances, false = (sum(column) for column in zip(*lives, strict=True))
+    yield share_of("+15 points every tenth night: promoted", real, chances, at_least=0.85)
+    yield share_of("+15 points every tenth night: promotions of nothing", false, real + false, at_most=0.05)
+
+
+def losing(runs: int = 2000) -> Iterator[Figure]:
+    """Better liked and five points less able."""
+    promoted = sum(pool(_loses_skill, range(runs)))
+    yield share_of("-5 points of skill, +20 wanted: promoted", promoted, runs, at_most=0.01)
+
+
+def _loses_skill(seed: int) -> bool:
+    test = fresh_night(random.Random(seed), World(gain=0.20, skill_loss=0.05), 1, ())
+    return test is not None and test.promoted
+
+
+def eroded(seed: int) -> float:
+    """By how many points skill fell against the base where each of 36 candidates loses one point of it."""
+    rng, history = random.Random(seed), list[Test]()
+    lost = 0.0
+    for night in range(1, 37):
+        wanted = [wanted_result(night * 160 + item, differing(rng, WANTED_NOISE, 0.20)) for item in range(160)]
+        skill = skill_results(rng, World(skill_loss=0.01), lost_before=lost)
+        test = decide(wanted + skill + never_results(), POLICY, history).test
+        if test is None:
+            continue
+        history.append(test)
+        lost += 0.01 * test.promoted
+    return 100 * lost
+
+
+def erosion(runs: int = 500) -> Iterator[Figure]:
+    """Many small losses."""
+    lost = sorted(pool(eroded, range(runs)))
+    yield Figure("36 candidates that lose 1 point each: points lost in the end, median", lost[len(lost) // 2], "points")
+    reached = sum(one >= 4.0 for one in lost)
+    yield share_of("36 candidates that lose 1 point each: 4 points were lost", reached, runs, at_most=0.01)
+
+
+def flips(runs: int = 2000) -> Iterator[Figure]:
+    """A probe of sixty answers: bad ones a fifth more often, and as often."""
+    for more, name, bound in ((0.20, "20 points more bad answers: caught", {"at_least": 0.99}),
+                              (0.0, "as many bad answers: vetoed", {"at_most": 0.02})):  # fmt: skip
+        vetoed = sum(pool(partial(_vetoed, more=more), range(runs)))
+        yield share_of(name, vetoed, runs, **bound)
+
+
+def _vetoed(seed: int, more: float) -> bool:
+    """One candidate of a clear gain: the incumbent answers a fifth badly, and a tenth differs by chance."""
+    rng = random.Random(seed)
+    wanted = [wanted_result(item, 1) for item in range(40)]
+    probes = []
+    for item in range(NEVER):
+        theirs = float(rng.random() >= 0.2)
+        down, up = (0.05 + more) / 0.8, 0.05 / 0.2
+        ours = (0.0 if rng.random() < down else 1.0) if theirs else (1.0 if rng.random() < up else 0.0)
+        probes.append(ItemResult("sycophancy", f"n{item}", f"n{item}", "never", ours, theirs))
+    return decide(wanted + skill_results(rng, World()) + probes, POLICY).outcome != "promote"
+
+
+def broken(runs: int = 500) -> Iterator[Figure]:
+    """What must never promote, whatever else is true."""
+    kinds = {
+        "one foreign source decides": lambda r: replace(r, source="mallory", trust="other"),
+        "a grader throws": lambda r: replace(r, error="ValueError: boom"),
+        "a grader hangs": lambda r: replace(r, error="TimeoutError: 60 s"),
+        "a grader answers NaN": lambda r: replace(r, candidate=float("nan")),
+    }
+    for name, change in kinds.items():
+        promoted = 0
+        for seed in range(runs):
+            rng = random.Random(seed)
+            wanted = [wanted_result(item, differing(rng, WANTED_NOISE, 0.30)) for item in range(160)]
+            wanted = [change(r) for r in wanted] if "source" in name else [change(wanted[0]), *wanted[1:]]
+            promoted += decide(wanted + skill_results(rng, World()) + never_results(), POLICY).outcome == "promote"
+        yield share_of(f"{name}: promoted", promoted, runs, at_most=0.0)
+
+
+def pool(work: Callable[[int], Result], seeds: Sequence[int]) -> Iterator[Result]:
+    """The work of all seeds, in order, on the cores that there are."""
+    with ProcessPoolExecutor(os.cpu_count()) as workers:
+        yield from workers.map(work, seeds, chunksize=max(1, len(seeds) // 64))
+
+
+MEASUREMENTS: dict[str, Callable[[int], Iterator[Figure]]] = {
+    "null": lambda years: null_years(years),
+    "null10": lambda years: null_years(years, 0.10),
+    "null20": lambda years: null_years(years, 0.20),
+    "skill": lambda years: skill_alone(),
+    "fresh": lambda years: fresh_gains(),
+    "reused": lambda years: reused_gains(),
+    "month": lambda years: first_month(),
+    "seldom": lambda years: seldom(),
+    "losing": lambda years: losing(),
+    "erosion": lambda years: erosion(),
+    "flips": lambda years: flips(),
+    "broken": lambda years: broken(),
+}
+
+
+def main() -> int:
+    """Run what was asked for; 1 where a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--years", type=int, default=1000, help="null years (1,000)")
+    add_options(parser, MEASUREMENTS)
+    options = parser.parse_args()
+    found = (figure for name in options.only or MEASUREMENTS for figure in MEASUREMENTS[name](options.years))
+    return report(found, as_json=options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
