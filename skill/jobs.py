@@ -79,6 +79,7 @@ class Job:
         """For `--json`."""
         return {
             "job": self.id,
+            "id": self.id,
             "state": self.state,
             "command": ["strop", *self.command],
             "started": self.started.isoformat(),

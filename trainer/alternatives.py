@@ -44,12 +44,24 @@ class Alternative:
 def alternatives(
     shape: Shape, machine: Machine, load: Load, settings: TrainerSettings, recipe: Recipe, rate: float
 ) -> tuple[Alternative, ...]:
-    """What fits: here with shorter rows, here with a smaller model of the family, or on a rented card."""
+    """What fits: here in fewer bits or with shorter rows, here a smaller model of the family, or on a rented card."""
     return (
+        *_fewer_bits(shape, machine, load, recipe, rate),
         *_shorter(shape, machine, load, recipe, rate),
         *_siblings(shape, machine, load, recipe, rate),
         *rented(shape, load, settings, recipe),
     )
+
+
+def _fewer_bits(shape: Shape, machine: Machine, load: Load, recipe: Recipe, rate: float) -> Iterator[Alternative]:
+    """QLoRA on a processor: slow, and asked for rather than chosen. On a card it was tried already."""
+    device, room = device_of(machine.gpu), room_bytes(machine)
+    if device != "cpu" or recipe.load_in == "4bit":
+        return
+    setting = first_that_fits(shape, replace(recipe, load_in="4bit"), load, device, room)
+    if (needed := peak(shape, setting).total) <= room:
+        seconds = seconds_of(shape, recipe, setting, load, rate)
+        yield Alternative(f"{shape.name} with --load-in 4bit", "here", setting, needed, seconds)
 
 
 def _shorter(shape: Shape, machine: Machine, load: Load, recipe: Recipe, rate: float) -> Iterator[Alternative]:

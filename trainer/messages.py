@@ -76,6 +76,8 @@ class Reader:
         """What is answered: the question alone, or the conversation up to it."""
         if isinstance(value, str):
             return ({"role": "user", "content": self.text("prompt", value)},)
+        if not isinstance(value, list):
+            raise self.bad("prompt", f"is {kind_of(value)}", "a text or a list of messages")
         messages = self.messages("prompt", value)
         if messages[-1]["role"] not in ("user", "tool"):
             expected = "a last message by the user or a tool"

@@ -4,6 +4,7 @@ LoRA matrices in float32 under a bfloat16 base cost two casts of every activatio
 steps are rounded away. So the adapter is bfloat16 where it multiplies and float32 where it learns.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,3 +57,22 @@ def master_adamw(parameters: Iterable[Any], learning_rate: float, weight_decay: 
             parameter.copy_(state["master"])
 
     return MasterAdamW(list(parameters), lr=learning_rate, weight_decay=weight_decay)
+
+
+def warm_cosine(optimizer: Any, steps: int, warmup: float) -> Any:
+    """A schedule that rises over the first `warmup` (a share) of `steps` and falls along a cosine.
+
+    No step is for nothing: transformers' own begins at a rate of 0, so that the first step teaches nothing and a run
+    of one step nothing at all, and any share of a few steps becomes a whole one there.
+    """
+    from torch.optim.lr_scheduler import LambdaLR
+
+    rising = int(warmup * steps)
+
+    def rate(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        along = (step - rising) / max(steps - rising, 1)
+        return max(0.0, 0.5 * (1 + math.cos(math.pi * along)))
+
+    return LambdaLR(optimizer, rate)

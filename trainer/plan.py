@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Literal
 
-from strop.errors import UsageError
+from strop.errors import NotEnoughData, UsageError
 from strop.trainer.recipe import Manner, Precision, Recipe, Stage, for_methods
 from strop.trainer.settings import Method, TrainerSettings
 from strop.trainer.traits import UNKNOWN, Traits
@@ -97,12 +97,25 @@ def choose_methods(counts: Mapping[str, int], asked: Method) -> tuple[tuple[Stag
         return ("kto",), f"{kto} thumbs that go both ways, and nothing was corrected"
     if asked == "auto" and not sft and not dpo and hindsight:
         return ("hindsight",), f"{hindsight} answers with what was said afterwards, and no rating or correction"
+    thumbs, liked = counts.get("thumbs_up", 0) + counts.get("thumbs_down", 0), counts.get("thumbs_up", 0)
+    if asked == "auto" and thumbs and not liked and not sft and not dpo:
+        what = f"all {thumbs} ratings say that an answer was not liked: nothing says what is wanted instead"
+        raise NotEnoughData(what, hint="rate good answers too, or correct the bad ones (columns chosen and rejected)")
     if asked == "sft" or (asked == "auto" and dpo < MIN_PAIRS and sft):
-        few = f"; {dpo} pairs are fewer than the {MIN_PAIRS} that a preference pass needs" if asked == "auto" else ""
-        return ("sft",), f"{sft} answers to learn{few}"
+        return ("sft",), f"{sft} answers to learn" + (_too_few(counts, dpo, thumbs) if asked == "auto" else "")
     if asked == "dpo" or not sft:
         return ("dpo",), f"{dpo} pairs and no answers to learn by themselves" if not sft else f"{dpo} pairs, as asked"
     return ("sft", "dpo"), f"{sft} answers to learn, then {dpo} pairs against what was rejected"
+
+
+def _too_few(counts: Mapping[str, int], pairs: int, thumbs: int) -> str:
+    """Why what was refused is not learned from beside the answers that were liked."""
+    down = counts.get("thumbs_down", 0)
+    if _only_thumbs(counts) and thumbs < MIN_PAIRS:
+        return f"; {thumbs} thumbs are fewer than the {MIN_PAIRS} that kto needs, so the {down} down are left out"
+    if thumbs and not down and not pairs:
+        return f"; all {thumbs} ratings are thumbs up, so there is nothing to set them against"
+    return f"; {pairs} pairs are fewer than the {MIN_PAIRS} that a preference pass needs"
 
 
 def _only_thumbs(counts: Mapping[str, int]) -> bool:

@@ -41,7 +41,10 @@ class StageRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A chain of stages on one fresh LoRA over all linear layers. `max_length` is in tokens, prompt and answer.
+    """A chain of stages on one fresh LoRA. `max_length` is in tokens, prompt and answer.
+
+    It is on the linear layers that `target_modules` names: "all-linear" (all but the head), or ends of their names with
+    commas between them.
 
     `load_in` says in how many bits the frozen base lies in memory (16bit: in the recipe's precision). A step's batch is
     read in `accumulation` parts; with `checkpointing` activations are computed again instead of kept. SFT also
@@ -60,6 +63,7 @@ class Recipe:
     checkpointing: bool = False
     replay: float = 0.0
     manner: Manner = ""
+    target_modules: str = "all-linear"
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON data, for manifests and for the training child."""
@@ -92,6 +96,7 @@ def for_methods(methods: tuple[Stage, ...], settings: TrainerSettings, precision
         load_in=settings.load_in,
         accumulation=settings.accumulation,
         checkpointing=settings.checkpointing,
+        target_modules=settings.target_modules,
     )
 
 
@@ -108,7 +113,7 @@ def _stage(method: Stage, settings: TrainerSettings) -> StageRecipe:
     elif method == "grpo":
         own = {"generations": settings.generations, "answer_tokens": settings.answer_tokens}
     epochs, rate = settings.epochs(method), settings.learning_rate(method)
-    return StageRecipe(method, epochs, rate, settings.batch_size, **own)
+    return StageRecipe(method, epochs, rate, settings.batch_size, settings.warmup, **own)
 
 
 def with_precision(recipe: Recipe, precision: Precision) -> Recipe:

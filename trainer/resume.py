@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from strop.trainer.checkpoints import Checkpoint, Checkpoints, Counted, Record
+from strop.trainer.optimizer import warm_cosine
 
 # The columns of our rows that hold token ids. A trainer that makes its own rows of others keeps its own order.
 _IDS = ("input_ids", "prompt_ids", "completion_ids", "chosen_ids", "rejected_ids")
@@ -87,6 +88,12 @@ def resumable(trainer_class: Any) -> Any:
                 return super()._get_train_sampler(train_dataset)
             lengths = [sum(map(len, row)) for row in zip(*columns, strict=True)]
             return _order(self, lengths, together=strategy == "group_by_length")
+
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            self.lr_scheduler = warm_cosine(
+                optimizer or self.optimizer, num_training_steps, float(self.args.warmup_steps)
+            )
+            return self.lr_scheduler
 
         def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             loss = super().training_step(model, inputs, *args, **kwargs)

@@ -66,6 +66,27 @@ class Row:
     request: Request = PLAIN
 
 
+# Words for a thumb: a column of them is taken for a rating that was written down wrongly.
+_THUMBS_IN_WORDS = frozenset(
+    {
+        "true",
+        "false",
+        "up",
+        "down",
+        "yes",
+        "no",
+        "0",
+        "1",
+        "good",
+        "bad",
+        "liked",
+        "disliked",
+        "thumbs_up",
+        "thumbs_down",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RowFile:
     """A file's rows, all of one kind."""
@@ -136,8 +157,8 @@ def _named(data: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, str]]:
 
 def _kind(path: Path, line: int, data: Mapping[str, Any]) -> Kind:
     for kind, columns in _COLUMNS.items():
-        # A label that is a number or a word is somebody's own column.
-        if all(column in data for column in columns) and (kind != "rated" or isinstance(data["label"], bool)):
+        # A label that is no thumb is somebody's own column.
+        if all(column in data for column in columns) and (kind != "rated" or _is_thumb(path, line, data["label"])):
             return kind
     for columns in (_COLUMNS[kind] for kind in _named_by(data)):
         missing = [column for column in columns if column not in data]
@@ -148,6 +169,16 @@ def _kind(path: Path, line: int, data: Mapping[str, Any]) -> Kind:
     raise BadTrainingFile(
         f"{path.name} line {line} has the columns {', '.join(map(repr, data)) or 'none'}", hint=f"expected: {_FORMATS}"
     )
+
+
+def _is_thumb(path: Path, line: int, label: Any) -> bool:
+    """Whether a label says liked or not. Raises BadTrainingFile for one that probably should, and cannot be read."""
+    if isinstance(label, str) and label.strip().lower() in _THUMBS_IN_WORDS:
+        what = f"column 'label' is the text {label!r}"
+        raise BadTrainingFile(
+            f"{path.name} line {line}, {what}", hint="write true or false (or 1 or 0), or name the column otherwise"
+        )
+    return isinstance(label, bool) or (isinstance(label, int | float) and label in (0, 1))
 
 
 def _named_by(data: Mapping[str, Any]) -> tuple[Kind, ...]:
@@ -175,10 +206,10 @@ def _of_kind(read_one: Reader, data: Mapping[str, Any], kind: Kind) -> Iterator[
     elif kind == "completion":
         yield Row(number, read_one.prompt(data["prompt"]), read_one.answer("completion", data["completion"]))
     elif kind == "rated":
-        if not isinstance(data["label"], bool):
-            raise read_one.bad("label", f"is {kind_of(data['label'])}", "true or false")
+        if not isinstance(data["label"], bool | int | float) or data["label"] not in (0, 1):
+            raise read_one.bad("label", f"is {kind_of(data['label'])}", "true or false, or 1 or 0")
         answer = read_one.answer("completion", data["completion"])
-        yield Row(number, read_one.prompt(data["prompt"]), answer, label=data["label"])
+        yield Row(number, read_one.prompt(data["prompt"]), answer, label=bool(data["label"]))
     elif kind == "hindsight":
         answer = read_one.answer("completion", data["completion"])
         said = read_one.said(data["feedback"])

@@ -11,13 +11,16 @@ from pydantic import ValidationError
 from strop.errors import UsageError
 from strop.trainer import plan, rowfile
 from strop.trainer.models import resolve
+from strop.trainer.placing import placed
 from strop.trainer.recipe import Stage
 from strop.trainer.runs import Runs
 from strop.trainer.settings import Method, TrainerSettings
 from strop.trainer.supervisor import Report, need_training_packages, run_child
 from strop.trainer.traits import UNKNOWN, Traits, of_file
-from strop.trainer.work import Job
+from strop.trainer.work import Job, check_kind
 
+# Divergence from the base on general prompts, in nats a token, beyond which a run is remarked on.
+FAR_NATS = 1.0
 _OF_A_METHOD = re.compile(r"^(?:sft|dpo|kto|hindsight|grpo)_(?=epochs|learning_rate|beta)")
 
 
@@ -35,7 +38,21 @@ class Trained:
         rows = ", ".join(f"{count} {method} rows" for method, count in self.manifest["rows"].items())
         losses = ", ".join(f"{method} loss {loss:.3f}" for method, loss in self.manifest["loss"].items())
         figures = losses + _reward_words(self.manifest.get("reward"))
-        return f"trained on {rows} in {self.manifest['train_s']:.0f} s ({figures}): {self.folder}"
+        said = f"trained on {rows} in {self.manifest['train_s']:.0f} s ({figures}): {self.folder}"
+        if left_out := sum(self.manifest["left_out_too_long"].values()):
+            said += f"\n{left_out} rows were left out: longer than {self.manifest['recipe']['max_length']} tokens"
+        return said
+
+    @property
+    def warning(self) -> str:
+        """What a person should know before using it; empty where there is nothing."""
+        forgetting = self.manifest.get("forgetting")
+        if forgetting is None or not forgetting["kl"] > FAR_NATS:
+            return ""
+        return (
+            f"the model moved far from its base: {forgetting['kl']:.1f} nats a token on general prompts, where a usual "
+            "run moves it by less than half a nat; a lower --learning-rate or fewer --epochs forget less"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -99,9 +116,10 @@ def train_file(
     the libraries print. `runs` is the folder in which checkpoints are kept, so that the same call goes on where it was
     cut short, `replays` the one in which the base's own answers are kept (without it none are used or measured on).
     """
-    rows = checked(data, out)
+    rows = check(method, data, out)
     chosen = made_plan(rowfile.counts(rows), method, overrides, settings, of_file(rows))
     base = resolve(model, models_dir, lambda note: on_progress("model", None, note))
+    chosen = placed(chosen, rows, base.folder, overruled(method, overrides, settings)[0])
     job = Job(
         base_folder=str(base.folder),
         base=base.facts(),
@@ -111,7 +129,8 @@ def train_file(
         held_share=held_share,
         replays="" if replays is None else str(replays),
     )
-    kept = None if runs is None else Runs(runs, settings.checkpoint_s, settings.trackio_space)
+    every_s = float(overrides.get("checkpoint_s", settings.checkpoint_s))
+    kept = None if runs is None else Runs(runs, every_s, settings.trackio_space)
     return Trained(out, run_child(job, on_progress, log, kept), chosen.choices)
 
 
@@ -123,6 +142,14 @@ def checked(data: Path, out: Path) -> rowfile.RowFile:
     return rowfile.read(data)
 
 
+def check(method: Method, data: Path, out: Path) -> rowfile.RowFile:
+    """The rows of a call that can begin. Raises what `train_file` raises for rows, method and `out`."""
+    rows = checked(data, out)
+    for stage in plan.choose_methods(rowfile.counts(rows), method)[0]:
+        check_kind(rows, stage)
+    return rows
+
+
 def made_plan(
     counts: Mapping[str, int],
     method: Method,
@@ -131,6 +158,12 @@ def made_plan(
     traits: Traits = UNKNOWN,
 ) -> plan.Plan:
     """The plan for a file, with what the user overruled put in its place. Raises UsageError for an impossible value."""
+    checked, seed = overruled(method, overrides, settings)
+    return plan.make(counts, checked, seed=seed, traits=traits)
+
+
+def overruled(method: Method, overrides: Mapping[str, Any], settings: TrainerSettings) -> tuple[TrainerSettings, int]:
+    """(the settings with what the user overruled in its place, the seed). Raises UsageError for an impossible value."""
     given = dict(overrides)
     seed = int(given.pop("seed", 17))
     update: dict[str, Any] = {"method": method}
@@ -146,4 +179,4 @@ def made_plan(
         first = error.errors()[0]
         option = _OF_A_METHOD.sub("", str(first["loc"][0])).replace("_", "-")
         raise UsageError(f"--{option} cannot be {first['input']}: {first['msg']}", hint="strop train --help") from None
-    return plan.make(counts, checked, seed=seed, traits=traits)
+    return checked, seed

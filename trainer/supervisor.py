@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import strop.errors
 from strop.errors import Missing, OutOfMemory, StropError, TrainingFailed, UnknownModel
@@ -79,8 +79,7 @@ def _run_until_it_fits(job: Job, report: Report, log: Path | None, track: Track)
 
 def _run_once(job: Job, report: Report, log: Path | None, track: Track) -> dict[str, Any]:
     env = {name: value for name, value in os.environ.items() if name not in _SECRETS} | _QUIET
-    lines = log or Path(os.devnull)
-    with lines.open("w", encoding="utf-8") as errors:
+    with _log(log) as errors:
         child = subprocess.Popen(
             [sys.executable, "-m", "strop.trainer.child"],
             stdin=subprocess.PIPE,
@@ -98,6 +97,16 @@ def _run_once(job: Job, report: Report, log: Path | None, track: Track) -> dict[
             child.wait()
             if child.stdout is not None:
                 child.stdout.close()
+
+
+def _log(path: Path | None) -> IO[str]:
+    """Where the child's libraries write to: a file that only its owner reads, for they may quote a row."""
+    if path is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()  # another run that still writes to it keeps its own
+    number = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    return os.fdopen(number, "w", encoding="utf-8")
 
 
 def _need_disk(job: Job) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from strop.errors import Missing
+from strop.errors import Missing, UsageError
 from strop.trainer.fit import OnProgress, Progress, device
 from strop.trainer.methods.dpo import run_dpo
 from strop.trainer.methods.grpo import run_grpo
@@ -83,16 +83,29 @@ def _quantised(load_in: LoadIn, dtype: Any) -> Any:
 
 
 def add_lora(model: Any, recipe: Recipe) -> Any:
-    """`model` with one new adapter on all its linear layers but the head, seeded, in the model's own precision."""
+    """`model` with one new adapter on the recipe's layers, seeded, in the model's own precision.
+
+    Raises UsageError where no layer has such a name.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(recipe.seed)
+    names = recipe.target_modules.split(",")
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
-        target_modules="all-linear",
+        target_modules=recipe.target_modules if recipe.target_modules == "all-linear" else names,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config, autocast_adapter_dtype=False)
+    try:
+        return get_peft_model(model, config, autocast_adapter_dtype=False)
+    except ValueError as error:
+        if recipe.target_modules == "all-linear":
+            raise
+        last = {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight")}
+        raise UsageError(
+            f"no layer of this model is called {recipe.target_modules!r}",
+            hint=f"--target-modules all-linear, or some of {', '.join(sorted(last))}",
+        ) from error

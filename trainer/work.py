@@ -204,18 +204,23 @@ def _held_report(before: Held | None, after: Held | None) -> dict[str, Any] | No
     return {"rows": after.rows, "tokens": after.tokens, "loss_before": before.loss, "loss_after": after.loss}
 
 
+def check_kind(file: rowfile.RowFile, stage: Stage) -> None:
+    """Raise BadTrainingFile where a method cannot learn from this kind of rows."""
+    if file.kind in _TAKES[stage]:
+        return
+    needed = _COLUMNS_OF.get(stage, "prompt, completion and feedback")
+    if stage == "sft":
+        needed = "answers to copy"
+    method = _METHOD_FOR.get(file.kind, "sft")
+    raise BadTrainingFile(
+        f"{stage} needs {'' if stage == 'sft' else 'the columns '}{needed}; this file holds {file.kind} rows",
+        hint=f"use {method} for it: strop train {method}",
+    )
+
+
 def rendered(file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe: Recipe, held_share: float) -> Rendered:
     """The rows of a file as one stage takes them. Raises BadTrainingFile naming the line, and NotEnoughData."""
-    if file.kind not in _TAKES[stage.method]:
-        needed = _COLUMNS_OF.get(stage.method, "prompt, completion and feedback")
-        if stage.method == "sft":
-            needed = "answers to copy"
-        method = _METHOD_FOR.get(file.kind, "sft")
-        raise BadTrainingFile(
-            f"{stage.method} needs {'' if stage.method == 'sft' else 'the columns '}{needed}; "
-            f"this file holds {file.kind} rows",
-            hint=f"use {method} for it: strop train {method}",
-        )
+    check_kind(file, stage.method)
     if file.kind == "task":
         held_share = 0.0  # no answer is wanted that a loss could be measured on
     train: list[AnyExample] = []

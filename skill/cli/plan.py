@@ -33,6 +33,9 @@ def plan(
     rank: Annotated[int | None, typer.Option(min=1, help="LoRA rank.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
     max_length: Annotated[int | None, typer.Option(min=16, help="Longest row, in tokens.")] = None,
+    load_in: Annotated[
+        Literal["16bit", "8bit", "4bit"] | None, typer.Option(help="Bits of the frozen base in memory (QLoRA: 4bit).")
+    ] = None,
     usual: Annotated[bool, typer.Option("--table", help="Print what 7B, 13B and 70B models need, and stop.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -51,7 +54,13 @@ def plan(
 
     home = session(ctx).home
     config = load_config(home)
-    asked = {"method": method, "rank": rank, "batch_size": batch_size, "max_length": max_length}
+    asked: dict[str, Any] = {
+        "method": method,
+        "rank": rank,
+        "batch_size": batch_size,
+        "max_length": max_length,
+        "load_in": load_in,
+    }
     settings = config.trainer.model_copy(update={name: value for name, value in asked.items() if value is not None})
     rows = rowfile.read(data)
     located = locate.locate(model or config.model, home.models)
@@ -121,8 +130,9 @@ def _cells(one: "Alternative") -> tuple[str, ...]:
     from strop.trainer.capacity import duration, size
     from strop.trainer.fitting import how
 
-    price = "" if one.dollars is None else f"${one.dollars:.2f}"
-    return one.what, one.where, how(one.setting), size(one.peak_bytes), duration(one.seconds), price
+    price = "" if one.dollars is None else f"${one.dollars:.2f}" if one.dollars >= 0.005 else "below $0.01"
+    takes = duration(one.seconds) if one.seconds >= 1 else "below 1 s"
+    return one.what, one.where, how(one.setting), size(one.peak_bytes), takes, price
 
 
 def _say_troubles(troubles: "Sequence[Trouble]") -> None:

@@ -1,8 +1,9 @@
 """What goes on during a long command: bars with the time left on a terminal, one line a stage elsewhere. On stderr."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Protocol
 
 from strop.cli.output import clean, note
@@ -30,16 +31,33 @@ def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
 
 
 class _Lines:
-    """One line when a stage begins, and one when it has something new to say at its end."""
+    """One line when a stage begins, one when it has something to say at its end, and one every half a minute."""
 
-    def __init__(self) -> None:
+    _EVERY_S = 30.0
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._stage = ""
+        self._begun = self._said = 0.0
+        self._from = 0.0
 
     def __call__(self, stage: str, share: float | None = None, text: str = "") -> None:
-        begins, ends = stage != self._stage, share is not None and share >= 1
-        if begins or (ends and text):
+        now = self._clock()
+        if stage != self._stage:
+            self._stage, self._begun, self._said, self._from = stage, now, now, share or 0.0
             note(f"{stage}: {text}" if text else stage)
-        self._stage = stage
+        elif share is not None and share >= 1:
+            if text:
+                note(f"{stage}: {text}")
+        elif now - self._said >= self._EVERY_S:
+            self._said = now
+            note(": ".join(part for part in (stage, self._how_far(share, now), text) if part))
+
+    def _how_far(self, share: float | None, now: float) -> str:
+        if share is None or share <= self._from:
+            return ""
+        left = (now - self._begun) / (share - self._from) * (1 - share)
+        return f"{share:.0%}, about {left / 60:.0f} min left" if left >= 90 else f"{share:.0%}, about {left:.0f} s left"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import typer
 from strop.cli import jobs
 from strop.cli.jobs import DetachFlag
 from strop.cli.models import NAMES
-from strop.cli.output import JsonFlag, hint, say, session, show
+from strop.cli.output import JsonFlag, hint, note, say, session, show
 from strop.cli.progress import progress
 
 app = typer.Typer()
@@ -27,7 +27,7 @@ def train(
     model: Annotated[str, typer.Option(help=f"The base: {NAMES}.")],
     data: Annotated[Path, typer.Option(help="JSONL; the columns are in the README.")],
     out: Annotated[Path, typer.Option(help="The adapter's folder; it must not exist.")],
-    rank: Annotated[int | None, typer.Option(min=1, help="LoRA rank. [16, as everywhere]")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, max=256, help="LoRA rank. [16, as everywhere]")] = None,
     alpha: Annotated[int | None, typer.Option(min=1, help="LoRA alpha. [32, as everywhere]")] = None,
     dropout: Annotated[
         float | None,
@@ -40,16 +40,25 @@ def train(
     epochs: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Passes over the data. [sft 6, dpo 2, kto 2, hindsight 3, grpo 3; quick starts: sft 3, dpo 1]"
+            min=0.01,
+            help="Passes over the data. [sft 6, dpo 2, kto 2, hindsight 3, grpo 3; quick starts: sft 3, dpo 1]",
         ),
     ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            min=0,
+            min=1e-9,
             help="Peak learning rate. [sft 3e-4, dpo 5e-5, kto 5e-5, hindsight 1e-4, grpo 1e-5: what TRL gives for a "
             "LoRA; quick starts: sft 2e-4]",
         ),
+    ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.9, help="The share of the steps in which the rate rises. [0.05; quick starts: 0]"),
+    ] = None,
+    target_modules: Annotated[
+        str | None,
+        typer.Option(help="Layers to train: all-linear, or ends of names, as in q_proj,v_proj. [all-linear, as usual]"),
     ] = None,
     batch_size: Annotated[
         int | None,
@@ -89,6 +98,14 @@ def train(
         Literal["16bit", "8bit", "4bit"] | None,
         typer.Option(help="Bits of the frozen base in memory (QLoRA: 4bit). [16bit; fewer are slower]"),
     ] = None,
+    checkpoint_s: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Seconds between the points from which the same command goes on after a kill. [120; quick starts save "
+            "each epoch]. Every step is written to metrics.jsonl; quick starts log every 10.",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights and order. [17]")] = None,
     max_length: Annotated[int | None, typer.Option(min=16, help="Longest row, in tokens. [1024]")] = None,
     detach: DetachFlag = False,
@@ -104,11 +121,15 @@ def train(
     home = session(ctx).home.ensure()
     if detach:
         load(home)
-        from strop.trainer.run import checked
+        from strop.trainer.run import check
 
-        checked(data, out)  # what is wrong with the call is found before it goes into the background
+        # What is wrong with the call is found before it goes into the background.
+        check(method, data, out)
         return jobs.start(ctx, as_json=as_json)
     asked = {
+        "warmup": warmup,
+        "target_modules": target_modules,
+        "checkpoint_s": checkpoint_s,
         "rank": rank,
         "alpha": alpha,
         "dropout": dropout,
@@ -143,4 +164,6 @@ def train(
             replays=home.replays,
         )
     show(result.as_dict(), as_json=as_json, human=lambda: say(result.sentence))
+    if result.warning:
+        note(result.warning)
     hint(f"strop tune {data} --model {model} --to model.gguf makes it a file that can be served")

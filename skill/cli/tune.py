@@ -40,6 +40,9 @@ def tune(
     alpha: Annotated[int | None, typer.Option(min=1, help="LoRA alpha.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
     max_length: Annotated[int | None, typer.Option(min=16, help="Longest row, in tokens.")] = None,
+    load_in: Annotated[
+        Literal["16bit", "8bit", "4bit"] | None, typer.Option(help="Bits of the frozen base in memory (QLoRA: 4bit).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and what is held out.")] = None,
     detach: DetachFlag = False,
     as_json: JsonFlag = False,
@@ -63,6 +66,7 @@ def tune(
         "alpha": alpha,
         "batch_size": batch_size,
         "max_length": max_length,
+        "load_in": load_in,
         "seed": seed,
     }
     overrides: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}

@@ -78,6 +78,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **contents: Any) -> Non
 class Report:
     exit_code: int = 0
     sentence: str = "it is better"
+    warning: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return {"outcome": self.exit_code}
@@ -640,6 +641,27 @@ def test_progress_on_a_pipe_is_a_line_a_stage(capsys: pytest.CaptureFixture[str]
     with progress(quiet=True) as on_progress:
         on_progress("train", 0.5)
     assert capsys.readouterr().err == "train: step 0\ntrain: step 4\nbuild\n"
+
+
+def test_a_long_stage_on_a_pipe_says_how_far_it_is_twice_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    from strop.cli.progress import _Lines
+
+    now = [0.0]
+    lines = _Lines(lambda: now[0])
+    for second in range(0, 101, 10):
+        now[0] = float(second)
+        lines("train", second / 200, f"loss {second}")
+    lines("certify", None, "comparing")
+    now[0] = 140.0
+    lines("certify", None, "still")
+    assert capsys.readouterr().err.splitlines() == [
+        "train: loss 0",
+        "train: 15%, about 3 min left: loss 30",
+        "train: 30%, about 2 min left: loss 60",
+        "train: 45%, about 2 min left: loss 90",
+        "certify: comparing",
+        "certify: still",
+    ]
 
 
 def test_progress_on_a_terminal_shows_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:

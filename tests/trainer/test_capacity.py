@@ -95,7 +95,7 @@ def test_a_model_that_is_too_big_comes_with_what_would_fit() -> None:
     assert "does not fit into" in reason(found, "peak")
     here = [one for one in found.alternatives if one.where == "here"]
     there = [one for one in found.alternatives if one.dollars is not None]
-    assert [one.what for one in here] == ["Qwen3-4B", "Qwen3-1.7B"]
+    assert [one.what for one in here] == ["Qwen3-8B with --load-in 4bit", "Qwen3-4B", "Qwen3-1.7B"]
     assert all(one.peak_bytes <= room_bytes(LAPTOP) for one in here)
     assert len(there) == 3
     assert [one.dollars for one in there] == sorted(one.dollars or 0 for one in there)

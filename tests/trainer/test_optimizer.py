@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 
-from strop.trainer.optimizer import master_adamw
+from strop.trainer.optimizer import master_adamw, warm_cosine
 
 RATE, DECAY = 1e-2, 0.1
 
@@ -94,3 +95,29 @@ def test_a_closure_is_called_once_and_its_loss_returned() -> None:
     optimizer = master_adamw([parameter], RATE)
     assert optimizer.step(lambda: calls.append(1) or 2.5) == 2.5
     assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "rates"),
+    [
+        (1, 0.05, [1.0]),
+        (4, 0.05, [1.0, 0.853553, 0.5, 0.146447]),
+        (4, 0.5, [1 / 3, 2 / 3, 1.0, 0.5]),
+        (20, 0.05, None),
+    ],
+)
+def test_every_step_has_a_rate_that_rises_and_falls(steps: int, warmup: float, rates: list[float] | None) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
+    schedule, seen = warm_cosine(optimizer, steps, warmup), []
+    for _ in range(steps):
+        seen.append(optimizer.param_groups[0]["lr"] / RATE)
+        optimizer.step()
+        schedule.step()
+    assert all(rate > 0 for rate in seen)
+    assert max(seen) == 1
+    top = seen.index(1)
+    assert seen[: top + 1] == sorted(seen[: top + 1])
+    assert seen[top:] == sorted(seen[top:], reverse=True)
+    assert top == int(warmup * steps)
+    if rates:
+        assert seen == pytest.approx(rates, abs=1e-6)

@@ -5,6 +5,7 @@ from time import perf_counter
 import pytest
 import torch
 
+from strop.errors import NotEnoughData
 from strop.trainer import plan
 from strop.trainer.settings import TrainerSettings
 
@@ -86,3 +87,22 @@ def test_one_thread_a_physical_core(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(psutil, "cpu_count", lambda logical=True, found=physical: None if logical else found)
         assert plan.set_threads(lambda found=logical: found) == wanted
     assert asked == [3, 6, 1]
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "words"),
+    [
+        (4, 4, "8 thumbs are fewer than the 16 that kto needs, so the 4 down are left out"),
+        (4, 0, "all 4 ratings are thumbs up, so there is nothing to set them against"),
+    ],
+)
+def test_few_thumbs_are_said_to_be_thumbs(up: int, down: int, words: str) -> None:
+    counts = {"kto": up + down, "sft": up, "thumbs_up": up, "thumbs_down": down}
+    stages, reason = plan.choose_methods(counts, "auto")
+    assert stages == ("sft",)
+    assert reason == f"{up} answers to learn; {words}"
+
+
+def test_thumbs_down_alone_teach_nothing() -> None:
+    with pytest.raises(NotEnoughData, match="all 8 ratings say that an answer was not liked"):
+        plan.choose_methods({"kto": 8, "sft": 0, "thumbs_up": 0, "thumbs_down": 8}, "auto")

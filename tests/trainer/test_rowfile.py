@@ -379,3 +379,38 @@ def test_a_request_that_cannot_be_read_is_refused(
     assert message == f"rows.jsonl line 2, column {column!r} {what}"
     assert hint.startswith("expected: ")
     assert read(write_rows([GOOD["text"] | columns])).kind == "text"
+
+
+@pytest.mark.parametrize(("up", "down"), [(True, False), (1, 0), (1.0, 0.0)])
+def test_a_thumb_is_true_or_false_or_1_or_0(tmp_path: Path, up: Any, down: Any) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = [{**GOOD["completion"], "label": label} for label in (up, down)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read(file)
+    assert found.kind == "rated"
+    assert [row.label for row in found.rows] == [True, False]
+
+
+@pytest.mark.parametrize("word", ["false", "Up", " down ", "0", "bad"])
+def test_a_thumb_in_words_is_not_taken_for_a_column_of_somebodys_own(tmp_path: Path, word: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({**GOOD["completion"], "label": word}))
+    with pytest.raises(BadTrainingFile, match="line 1, column 'label' is the text") as error:
+        read(file)
+    assert "write true or false" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("label", ["contract", 3, None])
+def test_another_label_is_a_column_of_somebodys_own(tmp_path: Path, label: Any) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({**GOOD["completion"], "label": label}))
+    assert read(file).kind == "completion"
+
+
+@pytest.mark.parametrize("prompt", [3, None, {"role": "user"}])
+def test_a_prompt_that_is_neither_text_nor_conversation_is_told_both(tmp_path: Path, prompt: Any) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"prompt": prompt, "completion": "x"}))
+    with pytest.raises(BadTrainingFile) as error:
+        read(file)
+    assert "a text or a list of messages" in str(error.value.hint)

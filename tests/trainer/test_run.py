@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
-from strop.errors import BadTrainingFile, Missing, TrainingFailed, UnknownModel, UsageError
+from strop.errors import BadTrainingFile, Missing, StropError, TrainingFailed, UnknownModel, UsageError
 from strop.files import verify_manifest
-from strop.trainer import run, supervisor
+from strop.trainer import machine, placing, rowfile, run, supervisor
 from strop.trainer.models import BaseModel
 from strop.trainer.settings import TrainerSettings
 from strop.trainer.work import Job
@@ -208,10 +210,12 @@ def test_training_a_file_from_the_command_line(tiny_base: Path, write_rows: Writ
     said = json.loads(done.stdout)
     assert (said["method"], said["rows"], said["seed"], said["adapter"]) == ("sft", {"sft": 6}, 5, str(out))
     assert (said["recipe"]["rank"], said["recipe"]["stages"][0]["epochs"]) == (4, 2.0)
-    assert [choice["name"] for choice in said["plan"]] == ["method", "precision", "replay"]
+    names = ["method", "precision", "replay", "bits", "batch", "accumulation", "checkpointing", "peak", "time"]
+    assert [choice["name"] for choice in said["plan"]] == [*names, "adapter", "disk", "side by side"]
+    assert all(choice["reason"] for choice in said["plan"])
     assert verify_manifest(out)["base"]["ref"] == str(tiny_base)
     assert "hint: strop tune" in done.stderr
-    assert (tmp_path / "home" / "train.log").is_file()
+    assert stat.S_IMODE((tmp_path / "home" / "train.log").stat().st_mode) == 0o600
 
 
 def train(
@@ -280,6 +284,67 @@ def test_missing_packages_are_named_with_the_way_to_get_them(
 
 
 def test_the_sentence_says_what_a_person_wants_to_know_first(tmp_path: Path) -> None:
-    manifest = {"rows": {"sft": 44, "dpo": 40}, "loss": {"sft": 1.25, "dpo": 0.5}, "train_s": 61.7}
+    manifest = {
+        "rows": {"sft": 44, "dpo": 40},
+        "loss": {"sft": 1.25, "dpo": 0.5},
+        "train_s": 61.7,
+        "left_out_too_long": {"sft": 0, "dpo": 0},
+        "recipe": {"max_length": 1024},
+    }
     sentence = run.Trained(tmp_path, manifest).sentence
     assert sentence == f"trained on 44 sft rows, 40 dpo rows in 62 s (sft loss 1.250, dpo loss 0.500): {tmp_path}"
+    short = run.Trained(tmp_path, {**manifest, "left_out_too_long": {"sft": 3, "dpo": 1}}).sentence
+    assert short == f"{sentence}\n4 rows were left out: longer than 1024 tokens"
+
+
+@pytest.mark.parametrize(("forgetting", "warned"), [(None, False), ({"kl": 0.4}, False), ({"kl": 1.8}, True)])
+def test_a_model_that_moved_far_is_remarked_on(tmp_path: Path, forgetting: Any, warned: bool) -> None:
+    said = run.Trained(tmp_path, {"forgetting": forgetting}).warning
+    assert ("1.8 nats a token" in said) is warned
+    assert bool(said) is warned
+
+
+@pytest.mark.parametrize("method", ["kto", "dpo", "hindsight", "grpo"])
+def test_rows_that_a_method_cannot_learn_from_are_found_before_anything_starts(
+    write_rows: WriteRows, tmp_path: Path, method: Any
+) -> None:
+    with pytest.raises(StropError, match=f"{method} needs") as error:
+        run.check(method, write_rows(ROWS), tmp_path / "out")
+    assert error.value.exit_code == 2
+
+
+def test_a_run_of_one_step_teaches(base: BaseModel, write_rows: WriteRows, tmp_path: Path) -> None:
+    made = train(str(base.folder), write_rows(ROWS[:1]), tmp_path / "adapter", {"epochs": 1, "rank": 4})
+    taught = load_file(made.folder / "adapter_model.safetensors")
+    assert all(value.any() for name, value in taught.items() if "lora_B" in name)
+
+
+def test_only_the_layers_that_were_named_are_trained(base: BaseModel, write_rows: WriteRows, tmp_path: Path) -> None:
+    asked = {"epochs": 1, "rank": 4, "target_modules": "q_proj,up_proj"}
+    made = train(str(base.folder), write_rows(ROWS), tmp_path / "adapter", asked)
+    names = {name.split(".")[-3] for name in load_file(made.folder / "adapter_model.safetensors")}
+    assert names == {"q_proj", "up_proj"}
+    with pytest.raises(UsageError, match="no layer of this model is called 'nope'") as error:
+        train(str(base.folder), write_rows(ROWS), tmp_path / "other", {**asked, "target_modules": "nope"})
+    assert "gate_proj" in str(error.value.hint)
+
+
+def test_a_step_is_cut_so_that_it_fits(base: BaseModel, write_rows: WriteRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with hardly any memory: one row at a time, activations computed again, and the reasons."""
+    rows = rowfile.read(write_rows(ROWS))
+    made = run.made_plan(rowfile.counts(rows), "sft", {}, SETTINGS)
+    roomy = placing.placed(made, rows, base.folder, SETTINGS)
+    assert (roomy.recipe.accumulation, roomy.recipe.checkpointing) == (1, False)
+    look = machine.look
+    monkeypatch.setattr(machine, "look", lambda home: replace(look(home), memory_bytes=700_000_000))
+    tight = placing.placed(made, rows, base.folder, SETTINGS)
+    assert (tight.recipe.accumulation, tight.recipe.checkpointing) == (8, True)
+    reasons = {choice.name: choice.reason for choice in tight.choices}
+    assert "1 x 8 rows make the 8 of a step" in reasons["accumulation"]
+    assert replace(tight.recipe, accumulation=1, checkpointing=False) == made.recipe
+
+
+def test_a_base_of_unknown_shape_is_planned_as_before(write_rows: WriteRows, tmp_path: Path) -> None:
+    rows = rowfile.read(write_rows(ROWS))
+    made = run.made_plan(rowfile.counts(rows), "sft", {}, SETTINGS)
+    assert placing.placed(made, rows, tmp_path, SETTINGS) is made
