@@ -35,6 +35,10 @@ _QUIET = {
     "WANDB_MODE": "disabled",
     "DO_NOT_TRACK": "1",
 }
+# How long a thread of libgomp's spins while it waits for the others, in turns. Its own 300,000 are lost where another
+# program wants the core: beside one that takes a whole core of two, a run of SmolLM2 took 21.9 s, with this 17.8 s; on an
+# idle machine 10.2 s and 10.4 s.
+_THREADS = {"GOMP_SPINCOUNT": "5000"}
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY")
 # How long the last lines of a child that has ended may take to arrive.
 _READER_S = 10.0
@@ -78,7 +82,7 @@ def _run_until_it_fits(job: Job, report: Report, log: Path | None, track: Track)
 
 
 def _run_once(job: Job, report: Report, log: Path | None, track: Track) -> dict[str, Any]:
-    env = {name: value for name, value in os.environ.items() if name not in _SECRETS} | _QUIET
+    env = {name: value for name, value in (_THREADS | dict(os.environ)).items() if name not in _SECRETS} | _QUIET
     with _log(log) as errors:
         child = subprocess.Popen(
             [sys.executable, "-m", "strop.trainer.child"],

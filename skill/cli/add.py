@@ -78,6 +78,7 @@ def add(
     The answer is a new one (--prompt and --answer), or one that is stored: --last, --id, or --session and --turn. On
     disk when this returns; on an error nothing is stored.
     """
+    from strop.feedback.records import NO_DOMAIN
     from strop.ledger import open_collector, rules
 
     new = {"--prompt": prompt, "--answer": answer, "--system": system, "--domain": domain}
@@ -102,7 +103,7 @@ def add(
                 prompt=prompt,
                 answer=answer,
                 system=system or "",
-                domain="general" if domain is None else domain,
+                domain=NO_DOMAIN if domain is None else domain,
                 session=session_name or "",
                 turn=turn or 0,
                 user=user,

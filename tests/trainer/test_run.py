@@ -139,6 +139,9 @@ def test_no_token_reaches_the_child_and_nothing_leaves_the_machine(
     assert "made-up" not in env.values()
     assert (env["HF_HUB_OFFLINE"], env["TRANSFORMERS_OFFLINE"], env["HF_DATASETS_OFFLINE"]) == ("1", "1", "1")
     assert env["SOMETHING_ELSE"] == "stays"
+    assert env["GOMP_SPINCOUNT"] == "5000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert supervisor.run_child(make_job({"sft": write_rows(ROWS)}, "other"), silent)["GOMP_SPINCOUNT"] == "7"
     assert os.environ["HF_TOKEN"] == "made-up"
 
 
