@@ -36,8 +36,8 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
 }
 # How long a thread of libgomp's spins while it waits for the others, in turns. Its own 300,000 are lost where another
-# program wants the core: beside one that takes a whole core of two, a run of SmolLM2 took 21.9 s, with this 17.8 s; on an
-# idle machine 10.2 s and 10.4 s.
+# program wants the core: beside one that takes one core of two, a run of SmolLM2 took 21.9 s and with this 17.8 s; on
+# an idle machine 10.2 s and 10.4 s.
 _THREADS = {"GOMP_SPINCOUNT": "5000"}
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY")
 # How long the last lines of a child that has ended may take to arrive.
