@@ -37,6 +37,7 @@ Result = TypeVar("Result")
 def share_of(name: str, hits: int, of: int, *, at_least: float | None = None, at_most: float | None = None) -> Figure:
     """A share with its 95 % interval in the name, held against what it must be."""
     low, high = proportion_interval(hits, of)
+    of = of or 1  # none of none
     target, met = "", None
     if at_least is not None:
         target, met = f">= {at_least:.0%}", hits / of >= at_least

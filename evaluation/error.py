@@ -12,8 +12,9 @@ quarter, each later one the whole level. Of all promotions at most `level` are t
 there is never anything to learn, the chance of ever promoting is at most w0. There is one history for all domains, and
 so one purse.
 
-gamma_j is j^-1.5, scaled: it falls slowly enough that a gain after nine nights without one is still found (0.0016 may
-be spent there at level 0.05), and fast enough that the first tests, which a new user waits for, may spend most.
+gamma_j is j^-1.5, scaled: it falls slowly enough that a gain after nine nights without one is still found (in a home
+that promotes every tenth night 0.0014 may be spent there after a year, at level 0.05), and fast enough that the first
+tests, which a new user waits for, may spend most.
 
 Where the paper's assumptions bend here. Its theorem wants each p-value valid given all promotions before it. A held-out
 prompt is used in up to three tests, so a null night's p-value is not independent of the night before: the candidates

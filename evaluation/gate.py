@@ -6,8 +6,8 @@
     wanted     over held-out clusters of prompts, wins beat losses by an exact one-sided sign test at what this night
                may spend (`error`), and not thanks to a single source that is not the owner. Before that, enough of
                the prompts are fresh (no earlier test used them), and the fresh ones, counted first, do not speak
-               against it; after it, the gain is a step above noise (the Ladder of Blum and Hardt, 2015,
-               arXiv:1502.04585), so that using prompts again leaks little
+               against it; after it, the gain is a standard error above nothing (the step of Blum and Hardt's Ladder,
+               2015, arXiv:1502.04585; at the shipped level the sign test asks for more)
     skill      pooled paired non-inferiority against the incumbent and against the base, clustered by template, and no
                single suite falls significantly (Holm, 1979, over the suites)
     never      no veto
@@ -39,6 +39,7 @@ _SCORE_LIMIT = 1e6  # a wanted score beyond this is no measurement; sums of such
 class ItemResult:
     """One item, measured on both models. Scores: higher is better; in [0, 1] for all kinds but "wanted".
 
+    `first_used_night` is the first test that used the item's prompt (0: an earlier one), None where none did.
     `cluster` groups items that stand or fall together (near-duplicate prompts, one template). `base` is the untouched
     base model's score on skill. `error` says why there is no score. `source` and `trust` say whose wish it was.
     """
@@ -214,8 +215,9 @@ def _wanted(results: list[ItemResult], policy: Policy, history: Sequence[Test]) 
     fresh = _tally(_fresh(results, history))
     if sum(fresh) < policy.min_fresh_clusters:
         short = policy.min_fresh_clusters - sum(fresh)
+        came = "came since the last test" if history else "are new"
         reason = (
-            f"Only {_count(sum(fresh), 'held-out correction')} came since the last test and the next needs "
+            f"Only {_count(sum(fresh), 'held-out correction')} {came}, and the next test needs "
             f"{policy.min_fresh_clusters}: {short} more would do."
         )
         return _Finding("undecided", reason, estimates, short), None

@@ -112,6 +112,11 @@ def record_test(ledger: Ledger, interaction_ids: Iterable[str], test: str) -> No
             )
 
 
+def used(ledger: Ledger) -> frozenset[str]:
+    """The interactions that some test of the gate was made of."""
+    return frozenset(row["interaction_id"] for row in ledger.query("SELECT DISTINCT interaction_id FROM gate_uses"))
+
+
 def reacted(ledger: Ledger) -> list[Item]:
     """Every interaction with a reaction that counts, oldest first."""
     items: list[Item] = []

@@ -221,6 +221,10 @@ class Journal:
         newest = "WHERE name = ? AND input_hash = ? AND state = 'done' ORDER BY number DESC LIMIT 1"
         return next(self._steps(newest, name, input_hash), None)
 
+    def last_done(self, name: str) -> StepRow | None:
+        """The step of this name that was finished last, in whatever run."""
+        return next(self._steps("WHERE name = ? AND state = 'done' ORDER BY number DESC LIMIT 1", name), None)
+
     def steps(self, run_id: str) -> list[StepRow]:
         """The steps of one run, in the order in which they started."""
         return list(self._steps("WHERE run_id = ? ORDER BY number", run_id))
@@ -253,18 +257,14 @@ class Journal:
         with self._writing():
             self._insert_test(test)
 
-    def tests(self, *, forgotten: datetime | None = None) -> "tuple[Test, ...]":
-        """Every test that was ever made in this home, oldest first.
-
-        Those made before `forgotten` name no items: their models are gone, and the error that they spent is not.
-        """
+    def tests(self) -> "tuple[Test, ...]":
+        """Every test that was ever made in this home, oldest first."""
         from strop.evaluation import Test
 
-        since = "" if forgotten is None else _text(forgotten)
-        rows = self._db.execute("SELECT night, alpha, items, promoted, p_value, time FROM tests ORDER BY night")
+        rows = self._db.execute("SELECT night, alpha, items, promoted, p_value FROM tests ORDER BY night")
         return tuple(
-            Test(night, alpha, tuple(json.loads(items)) if time >= since else (), bool(promoted), p_value)
-            for night, alpha, items, promoted, p_value, time in rows
+            Test(night, alpha, tuple(json.loads(items)), bool(promoted), p_value)
+            for night, alpha, items, promoted, p_value in rows
         )
 
     # Inside

@@ -1,7 +1,7 @@
 """The steps of a night, in order. Each reads what earlier ones wrote to disk and leaves something whole behind."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -22,12 +22,11 @@ from strop.feedback import Ledger, dataset, pairs
 from strop.feedback.dataset import Dataset
 from strop.feedback.ration import rationed
 from strop.feedback.rows import Rows
-from strop.feedback.split import record_test
+from strop.feedback.split import record_test, used
 from strop.files import DamagedFolder, canonical_json, sha256_bytes, verify_manifest, write_bytes
 from strop.home import Home
 from strop.hours import budget
 from strop.journal import Journal, StepRow
-from strop.schedule import rebuild_wanted
 from strop.setup import Ground, OnProgress, certified, made_build, need_room, open_target, prepare
 from strop.trainer import plan
 from strop.trainer.render import Renderer, control_texts
@@ -142,10 +141,8 @@ class NightSteps:
         return rows
 
     def _check_enough(self, rows: Rows) -> None:
-        methods, _ = plan.choose_methods(rows.counts, self.config.trainer.method)
-        trainable = sum(rows.counts[method] for method in {"sft", "dpo", *methods})
         needed = self.config.night.min_rows
-        judging = self.config.gate.min_wanted_clusters
+        judging = max(self.config.gate.min_wanted_clusters, self.config.gate.min_fresh_clusters)
         if not self.feedback.get("interactions"):
             raise NotEnoughData("the ledger is empty", hint=_FIRST)
         said = f"{_counted(rows.counts)}; left out: {_counted(rows.excluded) or 'nothing'}"
@@ -154,6 +151,8 @@ class NightSteps:
                 f"every rating says the same, and nothing was corrected ({said})",
                 hint="correct an answer: strop feedback add ... --rating down --correction ...",
             )
+        methods, _ = plan.choose_methods(rows.counts, self.config.trainer.method)
+        trainable = sum(rows.counts[method] for method in {"sft", "dpo", *methods})
         if trainable < needed:
             raise NotEnoughData(f"{trainable} rows to train on are fewer than {needed} ({said})", hint=_MORE)
         if len({row.cluster for row in rows.gate}) < judging:
@@ -165,22 +164,48 @@ class NightSteps:
     def _check_fresh(self, rows: Rows) -> None:
         """No candidate is trained that the gate could not test: it needs corrections that no earlier test used."""
         tests, needed = self._earlier_tests(), self.config.gate.min_fresh_clusters
-        fresh = len(fresh_clusters(((row.id, row.cluster) for row in rows.gate), tests))
-        if tests and fresh < needed and not self._tested_already():
+        used = self._used()
+        fresh = fresh_clusters(((row.id, row.cluster) for row in rows.gate), tests)
+        fresh -= {row.cluster for row in rows.gate if used.intersection(row.interactions)}
+        if tests and len(fresh) < needed:
             raise NothingToDo(
-                f"{fresh} held-out corrections came since the last test of the gate, and the next needs {needed}; "
-                "about half of what you correct is held out",
+                f"{len(fresh)} held-out corrections came since the last test of the gate, and the next needs {needed}; "
+                "a part of what you correct is held out: half at first, later a fifth",
                 hint="strop feedback add, then strop night",
             )
 
     def _earlier_tests(self) -> tuple[Test, ...]:
-        """The gate's history. What is made again after a forgetting may be tested on what is left of old prompts."""
-        return self.journal.tests(forgotten=rebuild_wanted(self.home))
+        """The gate's history. Where prompts may serve once more, what was spent is in it, and on what is not."""
+        tests = self.journal.tests()
+        if self._undecided_test() and tests:  # nothing was released by it, so it earned nothing back
+            tests = (*tests[:-1], replace(tests[-1], promoted=False))
+        return tuple(replace(test, items=()) for test in tests) if self._once_more() else tests
 
-    def _tested_already(self) -> bool:
-        """Whether a night on these rows was killed between its test and its report: it goes on."""
-        steps = (step for run in self.journal.runs() for step in self.journal.steps(run.id) if step.name == "gate")
-        return any(step.state == "done" and step.facts.get("judged") == self.judged_key for step in steps)
+    def _used(self) -> frozenset[str]:
+        """The interactions that earlier tests used up."""
+        if self._once_more():
+            return frozenset()
+        with Ledger.open(self.home.ledger_db, scrubber=self.config.feedback.scrub.scrubber()) as ledger:
+            return used(ledger)
+
+    def _once_more(self) -> bool:
+        """Whether the prompts of earlier tests may serve in one more.
+
+        So it is where the last verdict never took effect, and where a model that was live has been forgotten and no
+        test was made since: it is made again of what is left, and users should not wait for it.
+        """
+        if self._undecided_test():
+            return True
+        events = self.versions.events()
+        lived = {event.tag for event in events if event.to_state == "live"}
+        gone = [event.time for event in events if event.to_state == "forgotten" and event.tag in lived]
+        last = self.journal.last_done("gate")
+        return bool(gone) and (last is None or last.ended is None or max(gone) > last.ended)
+
+    def _undecided_test(self) -> bool:
+        """Whether the last night that made a test ended before its report."""
+        tested, told = self.journal.last_done("gate"), self.journal.last_done("report")
+        return tested is not None and bool(tested.facts.get("tested")) and (told is None or told.number < tested.number)
 
     def _check_new(self, rows: str, more: str = "") -> None:
         """One candidate from the same rows (their hash): the gate's error is not spent on the same evidence twice."""
@@ -298,6 +323,9 @@ class NightSteps:
 
         def work() -> Done:
             results, details = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
+            used = self._used()
+            again = {row.id for row in rows.gate() if used.intersection(row.interactions)}
+            results = tuple(replace(r, first_used_night=0) if r.item in again else r for r in results)
             earlier = self._earlier_tests()
             verdict = decide(results, policy, earlier)
             warnings = {f"about the feedback, {number}": text for number, text in enumerate(rows.warnings, start=1)}
@@ -314,7 +342,6 @@ class NightSteps:
                 "incumbent": incumbent.tag,
                 "items": _outcomes(details),
                 "tested": verdict.test is not None,
-                "judged": self.judged_key,
             }
             return Done(out, sha256_bytes(text.encode()), facts, verdict.test)
 

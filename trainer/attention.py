@@ -37,6 +37,8 @@ def can_join(model: Any) -> bool:
     config = model.config.get_text_config()
     width = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     half = model.dtype in (torch.bfloat16, torch.float16)
+    if torch.cuda.device_count() > 1:  # transformers would deal a batch out to all of them, and not by its rows
+        return False
     return half and width <= _WIDEST_HEAD and torch.cuda.get_device_capability(where) >= _ARCHITECTURE
 
 

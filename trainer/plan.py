@@ -98,7 +98,7 @@ def choose_methods(counts: Mapping[str, int], asked: Method) -> tuple[tuple[Stag
     if asked == "auto" and not sft and not dpo and hindsight:
         return ("hindsight",), f"{hindsight} answers with what was said afterwards, and no rating or correction"
     thumbs, liked = counts.get("thumbs_up", 0) + counts.get("thumbs_down", 0), counts.get("thumbs_up", 0)
-    if asked == "auto" and thumbs and not liked and not sft and not dpo:
+    if asked == "auto" and thumbs and not liked and not (sft or dpo or hindsight or counts.get("corrections")):
         what = f"all {thumbs} ratings say that an answer was not liked: nothing says what is wanted instead"
         raise NotEnoughData(what, hint="rate good answers too, or correct the bad ones (columns chosen and rejected)")
     if asked == "sft" or (asked == "auto" and dpo < MIN_PAIRS and sft):

@@ -119,7 +119,7 @@ def train_file(
     rows = check(method, data, out)
     chosen = made_plan(rowfile.counts(rows), method, overrides, settings, of_file(rows))
     base = resolve(model, models_dir, lambda note: on_progress("model", None, note))
-    chosen = placed(chosen, rows, base.folder, overruled(method, overrides, settings)[0])
+    chosen = placed(chosen, rows, base.folder, overruled(method, overrides, settings)[0], overrides)
     job = Job(
         base_folder=str(base.folder),
         base=base.facts(),

@@ -37,7 +37,7 @@ class TrainerSettings(BaseModel):
     answer_tokens: int = Field(default=128, ge=1)  # the longest of them
     warmup: float = Field(default=0.05, ge=0, lt=1)  # the share of the steps in which the learning rate rises
     # the linear layers that the LoRA is on: all but the head, or those whose names end in one of these, with commas
-    target_modules: str = Field(default="all-linear", pattern=r"^[A-Za-z0-9_.]+(-linear)?(,[A-Za-z0-9_.]+)*$")
+    target_modules: str = Field(default="all-linear", pattern=r"^(all-linear|[A-Za-z0-9_.]+(,[A-Za-z0-9_.]+)*)$")
     batch_size: int = Field(default=8, ge=1)
     max_length: int = Field(default=1024, ge=16)
     precision: Literal["auto", "bf16", "fp32"] = "auto"

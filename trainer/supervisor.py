@@ -83,6 +83,8 @@ def _run_until_it_fits(job: Job, report: Report, log: Path | None, track: Track)
 
 def _run_once(job: Job, report: Report, log: Path | None, track: Track) -> dict[str, Any]:
     env = {name: value for name, value in (_THREADS | dict(os.environ)).items() if name not in _SECRETS} | _QUIET
+    # A run uses one card; transformers would deal each batch out to all that it sees.
+    env["CUDA_VISIBLE_DEVICES"] = env.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     with _log(log) as errors:
         child = subprocess.Popen(
             [sys.executable, "-m", "strop.trainer.child"],

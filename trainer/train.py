@@ -1,6 +1,6 @@
 """One fresh LoRA from the base, through the stages of a recipe, with TRL's trainers.
 
-Ours is what they are fed: rows rendered to ids, batches sorted by length, precision, which positions are scored.
+Ours is what they are fed: rows rendered to ids and laid behind one another, precision, which positions are scored.
 Files written: only below the `scratch` folder that the caller gives.
 """
 
@@ -91,21 +91,29 @@ def add_lora(model: Any, recipe: Recipe) -> Any:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(recipe.seed)
-    names = recipe.target_modules.split(",")
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
-        target_modules=recipe.target_modules if recipe.target_modules == "all-linear" else names,
+        target_modules=_named_layers(model, recipe.target_modules),
         task_type="CAUSAL_LM",
     )
-    try:
-        return get_peft_model(model, config, autocast_adapter_dtype=False)
-    except ValueError as error:
-        if recipe.target_modules == "all-linear":
-            raise
-        last = {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight")}
-        raise UsageError(
-            f"no layer of this model is called {recipe.target_modules!r}",
-            hint=f"--target-modules all-linear, or some of {', '.join(sorted(last))}",
-        ) from error
+    return get_peft_model(model, config, autocast_adapter_dtype=False)
+
+
+def _named_layers(model: Any, asked: str) -> str | list[str]:
+    """What PEFT takes for the layers that were asked for. Raises UsageError for a name that no linear layer ends in."""
+    from torch import nn
+
+    if asked == "all-linear":
+        return asked
+    head = model.get_output_embeddings()
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not head]
+    for one in asked.split(","):
+        if not any(name == one or name.endswith(f".{one}") for name in linear):
+            known = sorted({name.rpartition(".")[2] for name in linear})
+            raise UsageError(
+                f"no linear layer of this model is called {one!r}",
+                hint=f"--target-modules all-linear, or some of {','.join(known)}",
+            )
+    return asked.split(",")

@@ -7,7 +7,7 @@ from time import monotonic
 
 TIMES_THE_MEDIAN = 10
 LEAST_S = 60.0
-# Steps that the median is taken over: batches are sorted by length, so the last ones say most about the next.
+# Steps that the median is taken over: the last ones say most about the next.
 _KEPT = 50
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import nan
 from pathlib import Path
@@ -343,6 +344,52 @@ def test_other_gate_settings_do_not_bring_back_what_was_turned_down(
     with pytest.raises(NothingToDo, match=f"makes v0001-.* again, which was {word}"):
         play(trained, wins=WON)
     assert (live(trained).number, nights.tests_spent(trained)) == (0, 1)
+
+
+# Whether prompts may serve in another test
+
+
+def test_a_forgotten_model_is_made_again_on_prompts_that_were_used(
+    trained: Home, play: Run, nights: ModuleType
+) -> None:
+    """Users whose model was forgotten do not wait for new corrections; what its test spent stays spent."""
+    play(trained, wins=WON)
+    with nightsteps.Journal(trained.state_db) as journal:
+        steps = nightsteps.NightSteps(trained, load(trained), journal, journal.start_run("test", ""), nights.Watch())
+        (test,) = journal.tests()
+        assert len(steps._used()) == 30
+        assert steps._earlier_tests() == (test,)
+        rollback(steps.versions, steps.target, trained.release_lock)
+        steps.versions.set_state(1, "forgotten")
+        assert steps._used() == frozenset()
+        assert steps._earlier_tests() == (replace(test, items=()),)
+        again = journal.start_step(steps.run_id, "gate", "x")
+        second = replace(test, night=2)
+        journal.finish_step(again, output="", seconds=0.1, facts={"tested": True}, test=second)
+        journal.finish_step(journal.start_step(steps.run_id, "report", "x"), output="", seconds=0.1)
+        assert steps._earlier_tests() == (test, second)
+        assert len(steps._used()) == 30
+
+
+def test_a_verdict_that_never_took_effect_blocks_nothing_and_earned_nothing(
+    trained: Home, play: Run, nights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release fails, and before the next night there is more feedback: it trains and tests anew."""
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="away"):
+        patch.setattr(nightsteps, "release", broken(RuntimeError("away")))
+        play(trained, wins=WON)
+    nights.correct(trained, 1, start=90)
+    seen = []
+
+    def train(self: nightsteps.NightSteps, *_: Any) -> None:
+        seen.extend(self._earlier_tests())
+        raise RuntimeError("it trains again")
+
+    monkeypatch.setattr(nightsteps.NightSteps, "train", train)
+    with pytest.raises(RuntimeError, match="it trains again"):
+        play(trained)
+    (test,) = seen
+    assert (test.items, test.promoted, test.alpha > 0) == ((), False, True)
 
 
 # A target that fails, a disk that is full

@@ -140,8 +140,11 @@ def test_no_token_reaches_the_child_and_nothing_leaves_the_machine(
     assert (env["HF_HUB_OFFLINE"], env["TRANSFORMERS_OFFLINE"], env["HF_DATASETS_OFFLINE"]) == ("1", "1", "1")
     assert env["SOMETHING_ELSE"] == "stays"
     assert env["GOMP_SPINCOUNT"] == "5000"
+    assert env["CUDA_VISIBLE_DEVICES"] == "0"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    assert supervisor.run_child(make_job({"sft": write_rows(ROWS)}, "other"), silent)["GOMP_SPINCOUNT"] == "7"
+    other = supervisor.run_child(make_job({"sft": write_rows(ROWS)}, "other"), silent)
+    assert (other["GOMP_SPINCOUNT"], other["CUDA_VISIBLE_DEVICES"]) == ("7", "3")
     assert os.environ["HF_TOKEN"] == "made-up"
 
 
@@ -327,9 +330,12 @@ def test_only_the_layers_that_were_named_are_trained(base: BaseModel, write_rows
     made = train(str(base.folder), write_rows(ROWS), tmp_path / "adapter", asked)
     names = {name.split(".")[-3] for name in load_file(made.folder / "adapter_model.safetensors")}
     assert names == {"q_proj", "up_proj"}
-    with pytest.raises(UsageError, match="no layer of this model is called 'nope'") as error:
-        train(str(base.folder), write_rows(ROWS), tmp_path / "other", {**asked, "target_modules": "nope"})
-    assert "gate_proj" in str(error.value.hint)
+    for wrong, name in (("nope", "nope"), ("q_proj,v_pro", "v_pro"), ("lm_head", "lm_head"), ("norm", "norm")):
+        with pytest.raises(UsageError, match=f"no linear layer of this model is called '{name}'") as error:
+            train(str(base.folder), write_rows(ROWS), tmp_path / "other", {**asked, "target_modules": wrong})
+        assert str(error.value.hint).endswith("down_proj,gate_proj,k_proj,o_proj,q_proj,up_proj,v_proj")
+    with pytest.raises(UsageError, match="target-modules cannot be all-linear,q_proj"):
+        train(str(base.folder), write_rows(ROWS), tmp_path / "other", {**asked, "target_modules": "all-linear,q_proj"})
 
 
 def test_a_step_is_cut_so_that_it_fits(base: BaseModel, write_rows: WriteRows, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,6 +351,32 @@ def test_a_step_is_cut_so_that_it_fits(base: BaseModel, write_rows: WriteRows, m
     reasons = {choice.name: choice.reason for choice in tight.choices}
     assert "1 x 8 rows make the 8 of a step" in reasons["accumulation"]
     assert replace(tight.recipe, accumulation=1, checkpointing=False) == made.recipe
+
+
+def test_what_was_asked_for_stays_and_is_said(base: BaseModel, write_rows: WriteRows) -> None:
+    rows = rowfile.read(write_rows(ROWS))
+    asked = {"accumulation": 4, "checkpointing": True, "load_in": "8bit"}
+    settings, _ = run.overruled("sft", asked, SETTINGS)
+    made = run.made_plan(rowfile.counts(rows), "sft", asked, SETTINGS)
+    found = placing.placed(made, rows, base.folder, settings, asked)
+    assert found.recipe == made.recipe
+    said = {choice.name: choice.value for choice in found.choices}
+    assert (said["accumulation"], said["batch"], said["checkpointing"], said["bits"]) == ("4", "2", "on", "8")
+
+
+def test_what_is_compared_within_a_part_is_not_cut(
+    base: BaseModel, write_rows: WriteRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss `kto` compares the rows of a part, so that nothing is cut, or said to be."""
+    look = machine.look
+    monkeypatch.setattr(machine, "look", lambda home: replace(look(home), memory_bytes=700_000_000))
+    rated = rowfile.read(write_rows([{**row, "label": bool(n % 2)} for n, row in enumerate(ROWS)]))
+    for kto_loss, parts in (("kto", 1), ("apo_zero_unpaired", 8)):
+        settings, _ = run.overruled("kto", {"kto_loss": kto_loss}, SETTINGS)
+        made = run.made_plan(rowfile.counts(rated), "kto", {"kto_loss": kto_loss}, SETTINGS)
+        found = placing.placed(made, rated, base.folder, settings)
+        assert found.recipe.accumulation == parts
+        assert ("batch" in {choice.name for choice in found.choices}) is (parts == 8)
 
 
 def test_a_base_of_unknown_shape_is_planned_as_before(write_rows: WriteRows, tmp_path: Path) -> None:
