@@ -133,6 +133,8 @@ def test_no_token_reaches_the_child_and_nothing_leaves_the_machine(
         monkeypatch.setenv(name, "made-up")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("SOMETHING_ELSE", "stays")
+    for name in ("GOMP_SPINCOUNT", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
     child_is('print(json.dumps({"done": dict(os.environ)}))')
     env = supervisor.run_child(make_job({"sft": write_rows(ROWS)}), silent)
     assert {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY"}.isdisjoint(env)
