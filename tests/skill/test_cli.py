@@ -106,7 +106,7 @@ def test_the_commands_are_those_of_the_design() -> None:
         *("jobs list", "jobs show", "jobs wait", "jobs cancel"),
         *("night", "schedule", "status", "versions", "rollback", "chat", "tune", "train", "demo", "init", "doctor"),
         *("models resolve", "models list", "models show", "models export", "models remove"),
-        "plan",
+        *("plan", "gate decide"),
         *("huggingface fine-tune", "huggingface list-models", "huggingface export-model"),
     }
 
