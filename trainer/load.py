@@ -7,6 +7,7 @@ from pathlib import Path
 
 from strop.trainer import rowfile
 from strop.trainer.messages import Answer, texts
+from strop.trainer.settings import TrainerSettings
 
 # Where no tokenizer is at hand. English takes 4 to 5 characters a token, other languages fewer.
 CHARACTERS_A_TOKEN = 4
@@ -49,6 +50,20 @@ def counter(folder: Path | None) -> tuple[Count, str]:
         return rough, f"estimated at {CHARACTERS_A_TOKEN} characters a token"
     tokenizer = Tokenizer.from_file(str(path))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids), "counted by the model's tokenizer"
+
+
+def under(settings: TrainerSettings, file: rowfile.RowFile, base: Path | None) -> Load:
+    """The load of a training file under these settings, counted by the tokenizer in the base's folder where it is."""
+    count, counted = counter(base)
+    return of_file(
+        file,
+        settings.max_length,
+        settings.rejected_tokens,
+        count,
+        counted,
+        generations=settings.generations,
+        answer_tokens=settings.answer_tokens,
+    )
 
 
 def of_file(

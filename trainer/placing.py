@@ -28,16 +28,7 @@ def placed(made: Plan, rows: RowFile, base: Path, settings: TrainerSettings, ask
     except UnknownModel:
         return made
     here = machine.look(base)
-    count, counted = load.counter(base)
-    work = load.of_file(
-        rows,
-        settings.max_length,
-        settings.rejected_tokens,
-        count,
-        counted,
-        generations=settings.generations,
-        answer_tokens=settings.answer_tokens,
-    )
+    work = load.under(settings, rows, base)
     if not work.rows:
         return made
     recipe = made.recipe

@@ -64,16 +64,7 @@ def plan(
     settings = config.trainer.model_copy(update={name: value for name, value in asked.items() if value is not None})
     rows = rowfile.read(data)
     located = locate.locate(model or config.model, home.models)
-    count, counted = load.counter(located.folder)
-    work = load.of_file(
-        rows,
-        settings.max_length,
-        settings.rejected_tokens,
-        count,
-        counted,
-        generations=settings.generations,
-        answer_tokens=settings.answer_tokens,
-    )
+    work = load.under(settings, rows, located.folder)
     if not work.rows:
         what = f"all {work.left_out} rows are longer than {settings.max_length} tokens"
         raise NotEnoughData(what, hint="raise --max-length or shorten the rows")
