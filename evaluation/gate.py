@@ -228,7 +228,7 @@ def _wanted(results: list[ItemResult], policy: Policy, history: Sequence[Test]) 
         f"{tally.wins} of {decided} held-out corrections on which the two models differ moved closer to what was asked "
         f"({_count(tally.ties, 'tie')}), p = {_p(p_value)} against the {_p(alpha)} this night may spend"
     )
-    if fresh.wins < fresh.losses:
+    if fresh.wins < fresh.losses and sum(fresh) < clusters:
         reason = (
             f"{figures}; but of those that no earlier test used {fresh.wins} were won and {fresh.losses} lost: fresh "
             "ones come first."
