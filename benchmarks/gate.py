@@ -113,7 +113,7 @@ class HoldOut:
             self._count += 1
             self.new += 1
 
-    def asked(self, world: World, night: int) -> list[ItemResult]:
+    def asked(self, world: World) -> list[ItemResult]:
         """Tonight's results on everything that is held out; call `used` where a test was made of them."""
         found = []
         for item in self._uses:
@@ -146,7 +146,7 @@ def year(seed: int, world: World, days: int = 365, ratings: int = 10) -> list[tu
         held.come(ratings)
         if held.new < POLICY.min_fresh_clusters:
             continue
-        results = held.asked(world, day)
+        results = held.asked(world)
         verdict = decide(results + skill_results(rng, world) + never_results(), POLICY, history)
         if verdict.test is None:
             continue
@@ -226,7 +226,7 @@ def reused(seed: int, gain: float, nights: int = 40, prompts: int = 160, new: in
             held.come(2 * new)
         if held.new < POLICY.min_fresh_clusters:
             continue
-        results = held.asked(World(gain=gain), night)
+        results = held.asked(World(gain=gain))
         verdict = decide(results + skill_results(rng, World()) + never_results(), POLICY, history)
         if verdict.test is None:
             continue

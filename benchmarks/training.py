@@ -23,7 +23,7 @@ from typing import Any
 
 from figures import Figure, add_options, report
 from shapes import load_tokenizer, random_base
-from watched import Peak, released
+from watched import Peak, release
 
 from strop.trainer import plan, sizes
 from strop.trainer.alternatives import TABLE_SETTING
@@ -321,7 +321,8 @@ def memory(bench: Bench) -> Iterator[Figure]:
         stage = StageRecipe("sft", 1.0, RATE, setting.batch, warmup=0.0)
         recipe = Recipe((stage,), rank=setting.rank, alpha=ALPHA, load_in=load_in, checkpointing=checkpointing)
         rows = [Example((1,), tuple(range(2, setting.length + 1)))] * 3
-        with released(), Peak() as held, tempfile.TemporaryDirectory() as scratch:
+        release()
+        with Peak() as held, tempfile.TemporaryDirectory() as scratch:
             base, tokenizer = load_base(bench.folder, "bf16", load_in)
             model = add_lora(base, recipe)
             with redirect_stdout(sys.stderr):

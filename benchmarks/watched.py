@@ -2,8 +2,6 @@
 
 import gc
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Self
 
 import psutil
@@ -44,12 +42,10 @@ class Peak:
             self.bytes = max(self.bytes, process.memory_info().rss)
 
 
-@contextmanager
-def released() -> Iterator[None]:
-    """Nothing of what was held before is counted inside."""
+def release() -> None:
+    """Let go of what nobody holds any more, so that it is not counted with what comes."""
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    yield

@@ -164,9 +164,9 @@ class NightSteps:
     def _check_fresh(self, rows: Rows) -> None:
         """No candidate is trained that the gate could not test: it needs corrections that no earlier test used."""
         tests, needed = self._earlier_tests(), self.config.gate.min_fresh_clusters
-        used = self._used()
+        spent = self._used()
         fresh = fresh_clusters(((row.id, row.cluster) for row in rows.gate), tests)
-        fresh -= {row.cluster for row in rows.gate if used.intersection(row.interactions)}
+        fresh -= {row.cluster for row in rows.gate if spent.intersection(row.interactions)}
         if tests and len(fresh) < needed:
             raise NothingToDo(
                 f"{len(fresh)} held-out corrections came since the last test of the gate, and the next needs {needed}; "
@@ -323,8 +323,8 @@ class NightSteps:
 
         def work() -> Done:
             results, details = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
-            used = self._used()
-            again = {row.id for row in rows.gate() if used.intersection(row.interactions)}
+            spent = self._used()
+            again = {row.id for row in rows.gate() if spent.intersection(row.interactions)}
             results = tuple(replace(r, first_used_night=0) if r.item in again else r for r in results)
             earlier = self._earlier_tests()
             verdict = decide(results, policy, earlier)

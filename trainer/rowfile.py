@@ -158,7 +158,7 @@ def _named(data: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, str]]:
 def _kind(path: Path, line: int, data: Mapping[str, Any]) -> Kind:
     for kind, columns in _COLUMNS.items():
         # A label that is no thumb is somebody's own column.
-        if all(column in data for column in columns) and (kind != "rated" or _is_thumb(path, line, data["label"])):
+        if all(column in data for column in columns) and (kind != "rated" or _rates(path, line, data["label"])):
             return kind
     for columns in (_COLUMNS[kind] for kind in _named_by(data)):
         missing = [column for column in columns if column not in data]
@@ -171,14 +171,19 @@ def _kind(path: Path, line: int, data: Mapping[str, Any]) -> Kind:
     )
 
 
-def _is_thumb(path: Path, line: int, label: Any) -> bool:
-    """Whether a label says liked or not. Raises BadTrainingFile for one that probably should, and cannot be read."""
+def _is_thumb(label: Any) -> bool:
+    """Whether a label says liked or not."""
+    return isinstance(label, bool | int | float) and label in (0, 1)
+
+
+def _rates(path: Path, line: int, label: Any) -> bool:
+    """Whether a label makes its row a rated one. Raises BadTrainingFile for one that probably should and cannot."""
     if isinstance(label, str) and label.strip().lower() in _THUMBS_IN_WORDS:
         what = f"column 'label' is the text {label!r}"
         raise BadTrainingFile(
             f"{path.name} line {line}, {what}", hint="write true or false (or 1 or 0), or name the column otherwise"
         )
-    return isinstance(label, bool) or (isinstance(label, int | float) and label in (0, 1))
+    return _is_thumb(label)
 
 
 def _named_by(data: Mapping[str, Any]) -> tuple[Kind, ...]:
@@ -206,7 +211,7 @@ def _of_kind(read_one: Reader, data: Mapping[str, Any], kind: Kind) -> Iterator[
     elif kind == "completion":
         yield Row(number, read_one.prompt(data["prompt"]), read_one.answer("completion", data["completion"]))
     elif kind == "rated":
-        if not isinstance(data["label"], bool | int | float) or data["label"] not in (0, 1):
+        if not _is_thumb(data["label"]):
             raise read_one.bad("label", f"is {kind_of(data['label'])}", "true or false, or 1 or 0")
         answer = read_one.answer("completion", data["completion"])
         yield Row(number, read_one.prompt(data["prompt"]), answer, label=bool(data["label"]))

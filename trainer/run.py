@@ -117,9 +117,10 @@ def train_file(
     cut short, `replays` the one in which the base's own answers are kept (without it none are used or measured on).
     """
     rows = check(method, data, out)
-    chosen = made_plan(rowfile.counts(rows), method, overrides, settings, of_file(rows))
+    asked, seed = overruled(method, overrides, settings)
+    chosen = plan.make(rowfile.counts(rows), asked, seed=seed, traits=of_file(rows))
     base = resolve(model, models_dir, lambda note: on_progress("model", None, note))
-    chosen = placed(chosen, rows, base.folder, overruled(method, overrides, settings)[0], overrides)
+    chosen = placed(chosen, rows, base.folder, asked, overrides)
     job = Job(
         base_folder=str(base.folder),
         base=base.facts(),
@@ -129,22 +130,16 @@ def train_file(
         held_share=held_share,
         replays="" if replays is None else str(replays),
     )
-    every_s = float(overrides.get("checkpoint_s", settings.checkpoint_s))
-    kept = None if runs is None else Runs(runs, every_s, settings.trackio_space)
+    kept = None if runs is None else Runs(runs, asked.checkpoint_s, asked.trackio_space)
     return Trained(out, run_child(job, on_progress, log, kept), chosen.choices)
 
 
-def checked(data: Path, out: Path) -> rowfile.RowFile:
+def check(method: Method, data: Path, out: Path) -> rowfile.RowFile:
     """The rows of a call that can begin. Raises UsageError where `out` exists, Missing, and BadTrainingFile."""
     if out.exists():
         raise UsageError(f"{out} exists already", hint="name a new folder with --out")
     need_training_packages()
-    return rowfile.read(data)
-
-
-def check(method: Method, data: Path, out: Path) -> rowfile.RowFile:
-    """The rows of a call that can begin. Raises what `train_file` raises for rows, method and `out`."""
-    rows = checked(data, out)
+    rows = rowfile.read(data)
     for stage in plan.choose_methods(rowfile.counts(rows), method)[0]:
         check_kind(rows, stage)
     return rows
