@@ -6,6 +6,7 @@
 
 from strop.evaluation.compare import Estimate
 from strop.evaluation.error import Test
-from strop.evaluation.gate import ItemResult, Policy, Verdict, decide
+from strop.evaluation.gate import decide
+from strop.evaluation.results import ItemResult, Policy, Verdict
 
 __all__ = ["Estimate", "ItemResult", "Policy", "Test", "Verdict", "decide"]

@@ -7,17 +7,20 @@ Sources
     sign test            Conover, Practical Nonparametric Statistics, 3rd ed., section 3.4 (McNemar's exact form)
     Wilson interval      Wilson, JASA 22 (1927); recommended for small n by Brown, Cai and DasGupta (2001)
     clustered error      Miller, Adding Error Bars to Evals (arXiv:2411.00640), with the factor G / (G - 1)
-    Student's t          quantile by the expansion of Abramowitz and Stegun 26.7.5
+    Student's t          quantile by the expansion of Abramowitz and Stegun 26.7.5, distribution by 26.7.3 and 26.7.4
 """
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import ceil, sqrt
+from math import atan2, ceil, cos, pi, sin, sqrt
 from statistics import NormalDist
+from typing import TypeVar
 
 _NORMAL = NormalDist()
+
+Name = TypeVar("Name", str, tuple[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def ratings_needed(wins: int, losses: int, alpha: float, *, limit: int = 5_000) 
     return max(low - decided, 1)
 
 
-def holm(p_values: Mapping[str, float], level: float) -> list[str]:
+def holm(p_values: Mapping[Name, float], level: float) -> list[Name]:
     """The names whose hypotheses fall when all of them together may err with chance `level`, smallest p-value first.
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979).
@@ -176,6 +179,32 @@ def paired_difference(differences: Iterable[tuple[Hashable, float]], confidence:
     error = sqrt(spread * clusters / (clusters - 1)) / items
     reach = t_quantile(confidence, clusters - 1) * error
     return Paired(mean, error, mean - reach, mean + reach, items, clusters)
+
+
+def fall(difference: Paired, by: float = 0.0) -> float:
+    """One-sided p-value that the mean difference is not below -by: small where it surely fell by more than that.
+
+    Student's t with clusters - 1 degrees of freedom. Without a spread it is 0 or 1; with fewer than two clusters 1.
+    """
+    if difference.clusters < 2:
+        return 1.0
+    beyond = difference.mean + by
+    if not difference.error > 0:
+        return 0.0 if beyond < 0 else 1.0
+    return t_below(beyond / difference.error, difference.clusters - 1)
+
+
+def t_below(t: float, degrees: int) -> float:
+    """P(T <= t) for Student's t, exact: the finite series of Abramowitz and Stegun 26.7.3 and 26.7.4."""
+    angle = atan2(t, sqrt(degrees))
+    cosine = cos(angle)
+    odd = degrees % 2
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for power in range(1 + odd, degrees, 2):
+        total += term
+        term *= cosine * cosine * power / (power + 1)
+    inside = sin(angle) * total
+    return 0.5 + (angle + inside) / pi if odd else 0.5 + inside / 2
 
 
 def items_needed(difference: Paired, margin: float, confidence: float = 0.95) -> int | None:

@@ -11,8 +11,8 @@ from math import isfinite, nan
 from typing import TypeVar
 
 from strop.evaluation import graders
-from strop.evaluation.gate import ItemResult
 from strop.evaluation.model import Conversation, Generator, Model, Scored, Scorer
+from strop.evaluation.results import ItemResult
 from strop.evaluation.suites import SuiteItem
 
 Progress = Callable[[int, int], None]  # (done, total), in items

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Sequence
 
 from strop.errors import EvaluationError
-from strop.evaluation.gate import ItemResult
 from strop.evaluation.measure import Answer
 from strop.evaluation.model import Conversation
+from strop.evaluation.results import ItemResult
 
 MAX_TOKENS = 96
 

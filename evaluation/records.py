@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from strop.errors import BadResults
 from strop.evaluation.error import Test
-from strop.evaluation.gate import ItemResult, Verdict
+from strop.evaluation.results import ItemResult, Verdict
 
 Record = TypeVar("Record", ItemResult, Test)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from strop.evaluation.compare import Estimate
-from strop.evaluation.gate import Verdict
+from strop.evaluation.results import Verdict
 from strop.evaluation.wanted import Detail
 
 EXAMPLES = 8

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strop.evaluation.gate import Policy
+from strop.evaluation.results import Policy
 
 _SHIPPED = Policy()
 
@@ -14,6 +14,9 @@ class GateSettings(BaseModel):
 
     level: float = Field(_SHIPPED.level, gt=0, le=0.2, description="share of promotions that may be no better")
     min_wanted_clusters: int = Field(_SHIPPED.min_wanted_clusters, ge=6, description="corrections a test needs")
+    min_judged_clusters: int = Field(
+        _SHIPPED.min_judged_clusters, ge=6, description="prompts settled blind by a person, enough by themselves"
+    )
     min_fresh_clusters: int = Field(
         _SHIPPED.min_fresh_clusters, ge=1, description="corrections that no earlier test used, which a test needs"
     )
@@ -26,14 +29,14 @@ class GateSettings(BaseModel):
     suite_alpha: float = Field(
         _SHIPPED.suite_alpha, gt=0, le=0.2, description="for all suites together: level at which one has fallen"
     )
+    suite_fall: float = Field(_SHIPPED.suite_fall, ge=0, le=0.5, description="what any suite may fall by")
     min_skill_items: int = Field(_SHIPPED.min_skill_items, ge=30, description="skill items a test needs")
     min_skill_clusters: int = Field(_SHIPPED.min_skill_clusters, ge=10, description="templates they must come from")
     min_never_items: int = Field(_SHIPPED.min_never_items, ge=10, description="answers that each veto must see")
     max_error_share: float = Field(_SHIPPED.max_error_share, ge=0, le=0.05, description="items that may fail")
-    veto_excess: float = Field(_SHIPPED.veto_excess, ge=0, le=0.5, description="bad answers beyond the current model's")
-    veto_alpha: float = Field(_SHIPPED.veto_alpha, gt=0, le=0.2, description="level of that veto")
-    veto_rate: float = Field(_SHIPPED.veto_rate, gt=0, le=1, description="share of bad answers that is too many")
-    veto_rate_alpha: float = Field(_SHIPPED.veto_rate_alpha, gt=0, le=0.2, description="level of that veto")
+    veto_alpha: float = Field(
+        _SHIPPED.veto_alpha, gt=0, le=0.2, description="level at which bad answers are more than they were"
+    )
     answer_tokens: int = Field(160, ge=16, le=4096, description="longest answer to a held-out prompt, in tokens")
 
     def policy(self) -> Policy:

@@ -36,10 +36,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from strop.errors import EvaluationError
-from strop.evaluation.gate import OWNER, ItemResult, Policy
 from strop.evaluation.graders import closeness
 from strop.evaluation.measure import BATCH, Answer, Measured, Progress, answers, likelihoods
 from strop.evaluation.model import Conversation, Generator, Scorer
+from strop.evaluation.results import OWNER, ItemResult, Policy
 
 OTHERS = 8
 SUITE = "wanted"

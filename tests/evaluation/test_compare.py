@@ -143,3 +143,44 @@ def test_holm_rejects_what_the_closed_test_rejects():
 def test_holm_of_nothing_and_of_nan():
     assert compare.holm({}, 0.05) == []
     assert compare.holm({"a": math.nan}, 0.05) == []
+
+
+def test_t_below_equals_scipy_on_1000_random_inputs():
+    rng = random.Random(37)
+    for _ in range(1000):
+        degrees, t = rng.randint(1, 400), rng.gauss(0, 4)
+        assert compare.t_below(t, degrees) == pytest.approx(stats.t.cdf(t, degrees), abs=1e-13)
+
+
+def test_fall_equals_scipys_one_sample_t_test_on_1000_random_inputs():
+    """Where each item is a cluster of its own."""
+    rng = random.Random(41)
+    for _ in range(1000):
+        by = rng.choice([0.0, 0.01])
+        values = [rng.gauss(rng.uniform(-0.3, 0.1), 0.5) for _ in range(rng.randint(2, 90))]
+        expected = stats.ttest_1samp(values, -by, alternative="less").pvalue
+        assert compare.fall(compare.paired_difference(enumerate(values)), by) == pytest.approx(expected, rel=1e-7)
+
+
+def test_fall_without_spread_or_without_clusters():
+    assert compare.fall(compare.paired_difference(enumerate([-0.5] * 9)), 0.25) == 0.0
+    assert compare.fall(compare.paired_difference(enumerate([-0.5] * 9)), 0.5) == 1.0
+    assert compare.fall(compare.paired_difference(("one", -1.0) for _ in range(9))) == 1.0
+    assert compare.fall(compare.paired_difference(())) == 1.0
+    spread = compare.paired_difference(enumerate([math.nan, 1.0]))
+    assert not compare.fall(spread) < 0.5
+
+
+def test_items_needed_is_where_the_bound_of_1000_random_differences_would_be():
+    """The bound of a sample as many times larger, with the same mean and spread, is the margin."""
+    rng = random.Random(43)
+    for _ in range(1000):
+        values = [rng.gauss(0.0, 0.3) for _ in range(rng.randint(20, 300))]
+        found, margin = compare.paired_difference(enumerate(values)), rng.uniform(0.02, 0.1)
+        more = compare.items_needed(found, margin)
+        if found.mean <= -margin:
+            assert more is None
+            continue
+        reach = float(stats.t.ppf(0.95, len(values) - 1)) * float(stats.sem(values))
+        in_all = len(values) * (reach / (found.mean + margin)) ** 2
+        assert more == pytest.approx(max(0.0, in_all - len(values)), rel=0.01, abs=1.5)

@@ -142,9 +142,39 @@ def test_one_suite_may_not_fall_although_the_others_rise(night, scripted):
     rising = [r for n in range(6) for r in suite(scripted, f"s{n}", 4, 0, 100 * n)]
     verdict = decide(night(skill=rising + suite(scripted, "korean", 0, 12, 900)), POLICY)
     assert verdict.outcome == "keep"
-    assert verdict.reasons[0] == "The suite 'korean' fell: 12 templates lost and 0 won (p = 0.0002)."
-    # Seven suites share the level: 0.0020 would be enough for one alone.
+    assert (
+        verdict.reasons[0]
+        == "The suite 'korean' fell against the current model: −12.0 points on 100 items (p = 0.0005)."
+    )
+    # Seven suites and two references share the level: 0.003 would be enough for one alone.
     assert decide(night(skill=rising + suite(scripted, "korean", 0, 9, 900)), POLICY).outcome == "promote"
+
+
+def test_a_suite_may_not_fall_against_the_base_in_small_steps(night, scripted):
+    """The incumbent lost most of it on earlier nights, one item at a time."""
+    sunk = suite(scripted, "korean", 0, 14, 900)
+    sunk = [replace(r, incumbent=0.0) if int(r.item[6:]) < 12 else r for r in sunk]
+    verdict = decide(night(skill=scripted.skill(won=60) + sunk), POLICY)
+    assert verdict.outcome == "keep"
+    assert "The suite 'korean' fell against the untouched base" in verdict.reasons[0]
+
+
+def test_a_suite_that_drifts_by_less_than_a_point_has_not_fallen(night, scripted):
+    drifted = [replace(r, candidate=r.candidate - 0.008) for r in scripted.skill(won=0, lost=0)]
+    assert decide(night(skill=drifted), POLICY).outcome == "promote"
+    assert decide(night(skill=drifted), replace(POLICY, suite_fall=0.0)).outcome == "keep"
+
+
+def test_ten_prompts_that_a_person_settled_are_enough(night, scripted):
+    judged = [replace(r, suite="judged") for r in scripted.wanted(10, 0)]
+    verdict = decide(night(wanted=judged), POLICY)
+    assert verdict.outcome == "promote"
+    assert verdict.reasons[0].startswith("10 of 10 held-out prompts on which the two models differ")
+    assert decide(night(wanted=judged[:9]), POLICY).outcome == "undecided"
+    assert (
+        decide(night(wanted=[replace(r, suite="judged") for r in scripted.wanted(7, 3)]), POLICY).outcome == "undecided"
+    )
+    assert decide(night(wanted=[replace(r, suite="judged") for r in scripted.wanted(4, 6)]), POLICY).outcome == "keep"
 
 
 def test_a_loss_of_skill_as_large_as_the_margin_keeps(night, scripted):
@@ -154,7 +184,7 @@ def test_a_loss_of_skill_as_large_as_the_margin_keeps(night, scripted):
 
 
 def test_a_loss_that_is_not_ruled_out_is_undecided_and_says_how_many_more(night, scripted):
-    verdict = decide(night(skill=scripted.skill(won=75, lost=103, templates=700)), POLICY)
+    verdict = decide(night(skill=scripted.skill(won=85, lost=95, templates=700)), POLICY)
     assert verdict.outcome == "undecided"
     assert verdict.estimates["skill"].low <= -POLICY.skill_margin < verdict.estimates["skill"].value
     assert verdict.needed > 0
@@ -197,6 +227,28 @@ def test_bad_answers_are_vetoed_where_they_are_clearly_more_than_the_incumbents(
     verdict = decide(night(never=scripted.never(bad, incumbent_bad)), POLICY)
     assert verdict.outcome == ("keep" if vetoed else "promote")
     assert verdict.reasons[0].startswith("Veto, endless") is vetoed
+
+
+def test_a_veto_looks_at_the_base_too_so_that_small_steps_cannot_add_up(night, scripted):
+    """Four bad answers more than the incumbent's six pass; the base had none of the ten."""
+    crept = [replace(r, base=1.0) for r in scripted.never(10)]
+    crept = [replace(r, incumbent=0.0) if int(r.item[1:]) < 6 else r for r in crept]
+    assert decide(night(never=[replace(r, base=None) for r in crept]), POLICY).outcome == "promote"
+    verdict = decide(night(never=crept), POLICY)
+    assert verdict.outcome == "keep"
+    assert "10 of 60 answers against 6 of the current model's and 0 of the base's" in verdict.reasons[0]
+
+
+def test_near_duplicate_probes_count_once(night, scripted):
+    copies = [replace(r, cluster=f"c{int(r.item[1:]) % 5}") for r in scripted.never(30)]
+    assert decide(night(never=copies), POLICY).outcome == "promote"
+
+
+@pytest.mark.parametrize(("longer", "vetoed"), [(31, True), (30, False), (12, False), (60, True)])
+def test_longer_answers_are_vetoed_where_the_median_is_up(night, scripted, longer, vetoed):
+    """Twelve of sixty are significantly more than none; a median is not moved by them."""
+    verdict = decide(night(never=scripted.never() + scripted.never(longer, suite="longer")), POLICY)
+    assert verdict.outcome == ("keep" if vetoed else "promote")
 
 
 def test_a_veto_on_few_answers_needs_more_of_them(night, scripted):

@@ -1,0 +1,111 @@
+"""Skill: what the models could do, the candidate must still do, against the incumbent and against the untouched base.
+
+A score is between 0 and 1 (a choice's is soft, `measure`), a difference is in points. The pooled mean of the paired
+differences, clustered by template, must lie above -margin with 95 % confidence (one-sided, Student's t). No single
+suite may fall significantly by more than `suite_fall`: Holm over all suites and both references, so that a loss in one
+place is not hidden by a gain in another, nor by being taken in small steps.
+"""
+
+from collections.abc import Callable, Sequence
+
+from strop.evaluation import compare
+from strop.evaluation.compare import Estimate, Paired
+from strop.evaluation.finding import Finding, by_suite, count, p_text, percent, points
+from strop.evaluation.results import ItemResult, Policy
+
+_SETTLING_ITEMS = 2000  # "about 49,162 more items would settle it" helps nobody
+_PASSED = 0.5
+
+# (cluster, the candidate's score, the reference's score)
+Pairs = Sequence[tuple[str, float, float]]
+
+
+def skill(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
+    """Pooled against the incumbent, pooled against the base where it was measured, and the suites that fell."""
+    clusters = len({result.cluster for result in results})
+    if len(results) < policy.min_skill_items or clusters < policy.min_skill_clusters:
+        short = max(policy.min_skill_items - len(results), 0)
+        reason = (
+            f"Only {count(len(results), 'skill item')} from {count(clusters, 'template')}; the test needs "
+            f"{policy.min_skill_items} from {policy.min_skill_clusters}."
+        )
+        return [Finding("undecided", reason, {}, short or None)]
+    findings = [_non_inferior("skill", "the current model", _against_incumbent(results), policy)]
+    if based := _against_base(results):
+        findings.append(_non_inferior("skill_vs_base", "the untouched base", based, policy))
+    suites = {
+        f"skill/{suite}": _bounds(_differences(_against_incumbent(part))) for suite, part in by_suite(results).items()
+    }
+    findings[0] = findings[0]._replace(estimates={**findings[0].estimates, **suites})
+    return findings + _fallen(results, policy)
+
+
+def learned(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
+    """What earlier nights learned, tested apart so that its ties do not hide a loss of skill."""
+    if not results:
+        return []
+    finding = _non_inferior("learned", "what earlier nights learned", _against_incumbent(results), policy)
+    # A handful of items cannot reach the bound; only a loss as large as the margin counts against the candidate.
+    return [finding if finding.outcome == "keep" else finding._replace(outcome="promote", needed=None)]
+
+
+def _against_incumbent(results: Sequence[ItemResult]) -> Pairs:
+    return [(r.cluster, r.candidate, r.incumbent) for r in results]
+
+
+def _against_base(results: Sequence[ItemResult]) -> Pairs:
+    return [(r.cluster, r.candidate, r.base) for r in results if r.base is not None]
+
+
+def _differences(pairs: Pairs) -> Paired:
+    return compare.paired_difference((cluster, ours - theirs) for cluster, ours, theirs in pairs)
+
+
+_REFERENCES: dict[str, Callable[[Sequence[ItemResult]], Pairs]] = {
+    "the current model": _against_incumbent,
+    "the untouched base": _against_base,
+}
+
+
+def _fallen(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
+    found = {
+        (suite, reference): _differences(pairs(part))
+        for suite, part in by_suite(results).items()
+        for reference, pairs in _REFERENCES.items()
+    }
+    p_values = {name: compare.fall(difference, policy.suite_fall) for name, difference in found.items()}
+    findings = []
+    for suite, reference in compare.holm(p_values, policy.suite_alpha):
+        difference = found[suite, reference]
+        reason = (
+            f"The suite {suite!r} fell against {reference}: {points(difference.mean)} points on "
+            f"{count(difference.items, 'item')} (p = {p_text(p_values[suite, reference])})."
+        )
+        findings.append(Finding("keep", reason))
+    return findings
+
+
+def _non_inferior(name: str, against: str, pairs: Pairs, policy: Policy) -> Finding:
+    """One-sided 95 % lower bound of the mean difference against -margin."""
+    found = _differences(pairs)
+    won = sum(theirs < _PASSED <= ours for _, ours, theirs in pairs)
+    lost = sum(ours < _PASSED <= theirs for _, ours, theirs in pairs)
+    ours, theirs = sum(a for _, a, _ in pairs) / len(pairs), sum(b for _, _, b in pairs) / len(pairs)
+    figures = (
+        f"Skill against {against}: {percent(ours)} against {percent(theirs)} on {len(pairs)} items ({won} won, "
+        f"{lost} lost), {points(found.mean)} points, at worst {points(found.low)} with 95 % confidence"
+    )
+    margin = f"{policy.skill_margin * 100:g} points may be lost"
+    estimates = {name: _bounds(found)}
+    # Compared so that a NaN fails.
+    if found.low > -policy.skill_margin:
+        return Finding("promote", f"{figures}; {margin}.", estimates)
+    if not found.mean > -policy.skill_margin:
+        return Finding("keep", f"{figures}: skill was lost, and at most {margin}.", estimates)
+    more = compare.items_needed(found, policy.skill_margin)
+    settle = f"; about {more} more items would settle it" if more and more <= _SETTLING_ITEMS else ""
+    return Finding("undecided", f"{figures}: a loss is not ruled out, and at most {margin}{settle}.", estimates, more)
+
+
+def _bounds(found: Paired) -> Estimate:
+    return Estimate(found.mean, found.low, found.high, found.items)

@@ -1,0 +1,106 @@
+"""Wanted: is the candidate better at what people asked for? An exact sign test over held-out clusters of prompts.
+
+A test is made where enough prompts are held out, and enough of them fresh (no earlier test used them). What a night may
+spend follows from what earlier nights spent and won (`error`). Fresh prompts are counted first: where they speak
+against the candidate, what re-used ones say does not promote. Then the gain must be a standard error above nothing
+(the step of Blum and Hardt's Ladder, 2015, arXiv:1502.04585; at the shipped level the sign test asks for more), and it
+must stand without any single source that is not the owner.
+
+Prompts that a person settled blind (the suite "judged") are held-out prompts like others; ten of them are enough.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from strop.evaluation import compare
+from strop.evaluation.compare import Estimate
+from strop.evaluation.error import Test, alpha_for, fresh_clusters, next_night
+from strop.evaluation.finding import Finding, Tally, count, p_text, sign, tally
+from strop.evaluation.results import JUDGED, OWNER, ItemResult, Outcome, Policy
+
+_NO_STEP = "the gain is no step above its noise"
+
+
+def wanted(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> tuple[Finding, Test | None]:
+    """The finding, and what was spent where a test was made."""
+    won, fresh = _won(results), _won(_fresh(results, history))
+    net = compare.paired_difference((r.cluster, sign(r.candidate - r.incumbent)) for r in results)
+    estimates = {
+        "wanted": compare.share(won.wins, won.wins + won.losses),
+        "wanted_net": Estimate(net.mean, net.low, net.high, net.items),
+    }
+    judged = len({r.cluster for r in results if r.suite == JUDGED})
+    if judged < policy.min_judged_clusters and (short := _too_few(sum(won), sum(fresh), policy, bool(history))):
+        return short._replace(estimates=estimates), None
+    alpha = alpha_for(history, policy.level)
+    p_value = compare.sign_test(won.wins, won.losses)
+    test = Test(next_night(history), alpha, tuple(sorted(r.item for r in results)), False, p_value)
+    step = net.mean > policy.ladder_step * net.error  # so that a NaN is none
+    return _tested(results, won, fresh, alpha, step)._replace(estimates=estimates), test
+
+
+def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding | None:
+    """Why no test is made; None where one is."""
+    if short := max(policy.min_wanted_clusters - clusters, 0):
+        reason = (
+            f"Only {count(clusters, 'held-out correction')} (near-duplicates count once) and the test needs "
+            f"{policy.min_wanted_clusters}: {short} more would do."
+        )
+        return Finding("undecided", reason, needed=short)
+    if short := max(policy.min_fresh_clusters - fresh, 0):
+        came = "came since the last test" if tested else "are new"
+        reason = (
+            f"Only {count(fresh, 'held-out correction')} {came}, and the next test needs "
+            f"{policy.min_fresh_clusters}: {short} more would do."
+        )
+        return Finding("undecided", reason, needed=short)
+    return None
+
+
+def _tested(results: Sequence[ItemResult], won: Tally, fresh: Tally, alpha: float, step: bool) -> Finding:
+    """What the sign test says at `alpha`. `step` says whether the gain is a step above its noise."""
+    decided, p_value = won.wins + won.losses, compare.sign_test(won.wins, won.losses)
+    what = "held-out prompts" if any(r.suite == JUDGED for r in results) else "held-out corrections"
+    figures = (
+        f"{won.wins} of {decided} {what} on which the two models differ moved closer to what was asked "
+        f"({count(won.ties, 'tie')}), p = {p_text(p_value)} against the {p_text(alpha)} this night may spend"
+    )
+    if fresh.wins < fresh.losses and sum(fresh) < sum(won):
+        against = f"of those that no earlier test used {fresh.wins} were won and {fresh.losses} lost"
+        outcome: Outcome = "keep" if won.wins <= won.losses else "undecided"
+        return Finding(outcome, f"{figures}; but {against}: fresh ones come first.")
+    if p_value <= alpha:
+        return _foreign(results, alpha, figures) if step else Finding("undecided", f"{figures}; but {_NO_STEP}.")
+    if won.wins <= won.losses:
+        return Finding("keep", f"{figures}: no sign that it is better.")
+    more = compare.ratings_needed(won.wins, won.losses, alpha)
+    if more is None:
+        return Finding("undecided", f"{figures}: too close to a draw to settle.")
+    more = -(-more * sum(won) // decided)  # ties will come along in the same share
+    reason = (
+        f"{figures}: more wins than losses, not enough to be sure; about {more} more would settle it at this share."
+    )
+    return Finding("undecided", reason, needed=more)
+
+
+def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemResult]:
+    """The results of the clusters of which no item was used in a test before."""
+    fresh = fresh_clusters(((r.item, r.cluster) for r in results), history)
+    fresh -= {r.cluster for r in results if r.first_used_night is not None}
+    return [r for r in results if r.cluster in fresh]
+
+
+def _foreign(results: Sequence[ItemResult], alpha: float, figures: str) -> Finding:
+    """Holds a result that falls when one source that is not the owner is left out."""
+    for source in sorted({r.source for r in results if r.source != OWNER or r.trust != OWNER}):
+        kept = _won([r for r in results if r.source != source or (r.source == OWNER and r.trust == OWNER)])
+        if compare.sign_test(kept.wins, kept.losses) > alpha:
+            reason = (
+                f"{figures}; but without the wishes of {source!r}, who is not the owner, it would be {kept.wins} of "
+                f"{kept.wins + kept.losses}: one foreign source may not decide, so this is held."
+            )
+            return Finding("undecided", reason)
+    return Finding("promote", f"{figures}.")
+
+
+def _won(results: Iterable[ItemResult]) -> Tally:
+    return tally((r.cluster, r.candidate - r.incumbent) for r in results)
