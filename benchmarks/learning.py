@@ -166,7 +166,7 @@ class Study:
             given = model.generate(asked, max_tokens=LEGAL_TOKENS)
             return [one.right(answer.text) for one, answer in zip(self.halves.test, given, strict=True)]
         items = self.skill if measure == SKILL else self.facts
-        found = skill_scores(model, items, batch=_SCORED_AT_ONCE)
+        found = skill_scores(model, items, batch=_SCORED_AT_ONCE, temperature=0.0)
         if errors := [one.error for one in found.values() if one.error is not None]:
             sys.exit(f"{measure} could not be measured: {errors[0]}")
         return [found[item.id].value == 1.0 for item in items]

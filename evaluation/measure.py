@@ -7,7 +7,7 @@ two are then joined into `ItemResult`s.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import exp, isfinite, nan
 from typing import TypeVar
 
 from strop.evaluation import graders
@@ -20,6 +20,8 @@ Progress = Callable[[int, int], None]  # (done, total), in items
 T = TypeVar("T")
 
 BATCH = 32
+# Nats a token. Measured on SmolLM2-135M and six adapters of it: see `soft_choice`.
+CHOICE_TEMPERATURE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,18 @@ class Answer:
 
 
 def skill_scores(
-    model: Model, items: Sequence[SuiteItem], *, progress: Progress | None = None, batch: int = BATCH
+    model: Model,
+    items: Sequence[SuiteItem],
+    *,
+    progress: Progress | None = None,
+    batch: int = BATCH,
+    temperature: float = CHOICE_TEMPERATURE,
 ) -> dict[str, Measured]:
-    """Each item's score by its id: 1.0 passed, 0.0 failed.
+    """Each item's score by its id, in [0, 1].
 
-    A choice item passes where the right choice has the highest mean log-probability a token, strictly; mean, so that
-    a short choice does not win by being short. Other items are generated, grouped by `max_tokens`, and graded.
+    Of a choice item the share that the right choice has of all choices (`soft_choice`), by mean log-probability a
+    token: mean, so that a short choice does not win by being short. Other items are generated, grouped by `max_tokens`,
+    and graded: 1.0 passed, 0.0 failed.
     """
     scores: dict[str, Measured] = {}
     choices = [item for item in items if item.choices]
@@ -54,7 +62,9 @@ def skill_scores(
     for part in _batches(choices, batch):
         found = likelihoods(model, [(item.conversation, item.choices) for item in part])
         for item, means in zip(part, found, strict=True):
-            scores[item.id] = means if isinstance(means, Measured) else Measured(_chosen(means, item.answer))
+            scores[item.id] = (
+                means if isinstance(means, Measured) else Measured(soft_choice(means, item.answer, temperature))
+            )
         report(len(part))
     by_length: dict[int, list[SuiteItem]] = defaultdict(list)
     for item in items:
@@ -138,8 +148,20 @@ def _failed(error: Exception) -> Measured:
     return Measured(error=f"{type(error).__name__}: {error}".rstrip(": "))
 
 
-def _chosen(means: Sequence[float], answer: int) -> float:
-    return float(all(means[answer] > mean for i, mean in enumerate(means) if i != answer))
+def soft_choice(means: Sequence[float], answer: int, temperature: float) -> float:
+    """The softmax share of the choice `answer` at `temperature`; at 0 it is 1.0 where that choice is strictly first.
+
+    What two equal models answer differently is mostly what both nearly leave open, and there a softmax moves little
+    where 0 and 1 would flip. On 662 choices of SmolLM2-135M against adapters of it, a temperature of 0.3 nats a token
+    kept 93 to 98 % of the losses that 0 and 1 show (11 and 13 points), with an error of 1.5 points for 2.1 where a
+    fifth of the items differ, and of 0.7 for 1.3 between two seeds of one training. Where all choices are alike the
+    share is chance, as it should be for a model that knows nothing any more.
+    """
+    best = max(means)
+    if temperature == 0:
+        return float(all(means[answer] > mean for place, mean in enumerate(means) if place != answer))
+    shares = [exp((mean - best) / temperature) for mean in means]
+    return shares[answer] / sum(shares)
 
 
 def _graded(item: SuiteItem, answer: Answer) -> Measured:

@@ -14,7 +14,7 @@ from strop.evaluation.finding import Finding, by_suite, count, p_text, percent, 
 from strop.evaluation.results import ItemResult, Policy
 
 _SETTLING_ITEMS = 2000  # "about 49,162 more items would settle it" helps nobody
-_PASSED = 0.5
+_PASSED = 0.5  # a choice above it is likelier than all others together
 
 # (cluster, the candidate's score, the reference's score)
 Pairs = Sequence[tuple[str, float, float]]
@@ -88,8 +88,8 @@ def _fallen(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
 def _non_inferior(name: str, against: str, pairs: Pairs, policy: Policy) -> Finding:
     """One-sided 95 % lower bound of the mean difference against -margin."""
     found = _differences(pairs)
-    won = sum(theirs < _PASSED <= ours for _, ours, theirs in pairs)
-    lost = sum(ours < _PASSED <= theirs for _, ours, theirs in pairs)
+    won = sum(theirs <= _PASSED < ours for _, ours, theirs in pairs)
+    lost = sum(ours <= _PASSED < theirs for _, ours, theirs in pairs)
     ours, theirs = sum(a for _, a, _ in pairs) / len(pairs), sum(b for _, _, b in pairs) / len(pairs)
     figures = (
         f"Skill against {against}: {percent(ours)} against {percent(theirs)} on {len(pairs)} items ({won} won, "

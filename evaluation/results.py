@@ -9,7 +9,8 @@ from strop.evaluation.error import Test
 
 Outcome = Literal["promote", "keep", "undecided"]
 KINDS = ("wanted", "skill", "learned", "never")
-REQUIRED_KINDS = ("wanted", "skill", "never")
+# Without wanted items no test is made, and the rest is judged all the same.
+REQUIRED_KINDS = ("skill", "never")
 OWNER = "owner"
 # The suite of wanted items that a person settled blind (`strop judge`).
 JUDGED = "judged"

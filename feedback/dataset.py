@@ -1,7 +1,8 @@
 """A dataset on disk: the rows of one night as JSONL, whole or absent.
 
 The folder holds `sft.jsonl`, `dpo.jsonl`, `kto.jsonl` (TRL's column names plus `signals`), `hindsight.jsonl`,
-`gate.jsonl`, and `manifest.json`, which is written last. Equal rows give equal bytes and the same `sha256`.
+`gate.jsonl` and `held.jsonl`, which no method reads, and `manifest.json`, which is written last. Equal rows give equal
+bytes and the same `sha256`.
 """
 
 import json
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strop.feedback.rows import GateRow, Row, Rows
+from strop.feedback.rows import GateRow, HeldPrompt, Row, Rows
 from strop.files import DamagedFolder, canonical_json, sha256_bytes, verify_manifest, whole_folder, write_manifest
 
 KIND = "dataset"
-_FILES = ("sft.jsonl", "dpo.jsonl", "kto.jsonl", "hindsight.jsonl", "gate.jsonl")
+_FILES = ("sft.jsonl", "dpo.jsonl", "kto.jsonl", "hindsight.jsonl", "gate.jsonl", "held.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,11 @@ class Dataset:
 
     def gate(self) -> tuple[GateRow, ...]:
         """The gate's rows."""
-        return tuple(_gate_row(row) for row in _read(self.gate_file))
+        return tuple(GateRow(**_with_tuples(row)) for row in _read(self.gate_file))
+
+    def held(self) -> tuple[HeldPrompt, ...]:
+        """The held-out prompts that only a person can settle."""
+        return tuple(HeldPrompt(**_with_tuples(row)) for row in _read(self.folder / "held.jsonl"))
 
 
 def write(rows: Rows, folder: Path) -> Dataset:
@@ -66,6 +71,7 @@ def write(rows: Rows, folder: Path) -> Dataset:
         (temporary / "kto.jsonl").write_bytes(_lines(rows.kto))
         (temporary / "hindsight.jsonl").write_bytes(_lines(rows.hindsight))
         (temporary / "gate.jsonl").write_bytes(_lines(row.as_dict() for row in rows.gate))
+        (temporary / "held.jsonl").write_bytes(_lines(row.as_dict() for row in rows.held))
         hashes = {name: sha256_bytes((temporary / name).read_bytes()) for name in _FILES}
         sha256 = sha256_bytes(canonical_json(hashes).encode())
         said = {
@@ -103,6 +109,5 @@ def _read(path: Path) -> Iterator[Row]:
             yield json.loads(line)
 
 
-def _gate_row(row: Row) -> GateRow:
-    lists = {name: tuple(row[name]) for name in ("messages", "signals", "interactions")}
-    return GateRow(**{**row, **lists})
+def _with_tuples(row: Row) -> Row:
+    return {**row, **{name: tuple(row[name]) for name in ("messages", "signals", "interactions")}}

@@ -14,7 +14,7 @@ from strop.feedback.bulk import without_collector
 from strop.feedback.judged import Complaint, Judged, has_template_tokens, hear
 from strop.feedback.ledger import Ledger
 from strop.feedback.near import near_pairs
-from strop.feedback.rows import GateRow, Merit, Row, Rows, Turn
+from strop.feedback.rows import GateRow, HeldPrompt, Merit, Row, Rows, Turn
 from strop.feedback.settings import FeedbackSettings
 from strop.feedback.split import assign
 from strop.files import canonical_json, sha256_bytes
@@ -88,6 +88,7 @@ def _build(ledger: Ledger, settings: FeedbackSettings, limit_tokens: int | None)
         standing=len(extra.sft) + len(extra.dpo),
         warnings=(*quarantined.sentences, *biased, *extra.sentences),
         merits=_merits(heard.judged, complaints),
+        held=_held(lone, limit),
     )
     if not rows.corrections and not rows.dpo and not rows.gate and bool(rows.thumbs_up) != bool(rows.thumbs_down):
         excluded["one_class"] = rows.thumbs_up + rows.thumbs_down
@@ -313,4 +314,30 @@ def _gate_row(pair: Pair, rejected: str) -> GateRow:
         trust=deciding.trust,
         signals=pair.signals,
         interactions=pair.judged.interactions,
+    )
+
+
+def _held(lone: Iterable[Judged], limit_chars: int | None) -> tuple[HeldPrompt, ...]:
+    """The gate's side of the lone thumbs; of each cluster the prompt whose hash comes first."""
+    found: dict[str, HeldPrompt] = {}
+    for entry in lone:
+        rated = entry.place.side == "gate" and entry.standing.state in ("up", "down")
+        if rated and _fits(_texts(entry), limit_chars, Counter()):
+            one = _held_prompt(entry)
+            known = found.get(one.cluster)
+            if known is None or one.id < known.id:
+                found[one.cluster] = one
+    return tuple(sorted(found.values(), key=lambda one: one.id))
+
+
+def _held_prompt(entry: Judged) -> HeldPrompt:
+    messages, deciding = _prompt(entry), entry.standing.signal
+    return HeldPrompt(
+        id=sha256_bytes(canonical_json(messages).encode()),
+        messages=tuple(messages),
+        cluster=entry.place.cluster,
+        source=deciding.source,
+        trust=deciding.trust,
+        signals=(entry.standing.signal_id,),
+        interactions=entry.interactions,
     )

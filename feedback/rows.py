@@ -44,6 +44,25 @@ class GateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldPrompt:
+    """One held-out prompt whose answer was rated and never corrected: a thumb says nothing of other answers to it, so
+    only a person can settle which of two is better. `id` is the hash of the messages; the rest is as in GateRow.
+    """
+
+    id: str
+    messages: tuple[Turn, ...]
+    cluster: str
+    source: str
+    trust: str
+    signals: tuple[str, ...]
+    interactions: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Merit:
     """What speaks for a reaction: where its prompt belongs, when it was said, and whether it is a correction."""
 
@@ -62,6 +81,7 @@ class Rows:
     `kto`: {"prompt", "completion", "label": bool, "weight": float, "signals"} for thumbs with nothing to compare them
     with; the weights make both labels count the same in sum.
     `hindsight`: {"prompt", "completion", "feedback": [the user's next message], "signals"}.
+    `held`: the prompts of lone thumbs on the gate's side, one for each cluster; no method sees them.
     `excluded`: what makes no row, by reason, in answers if not said otherwise:
 
     - `not_owner`: reactions of people whose word does not train, not looked at yet or rejected
@@ -93,6 +113,7 @@ class Rows:
     standing: int = 0
     warnings: tuple[str, ...] = ()
     merits: Mapping[str, Merit] = field(default_factory=dict)
+    held: tuple[HeldPrompt, ...] = ()
 
     def without(self, control_texts: Iterable[str]) -> "Rows":
         """These rows but for those in which one of `control_texts` is spelled out, counted as `template_tokens`.
@@ -102,11 +123,11 @@ class Rows:
         """
         texts = tuple(control_texts)
 
-        def clean(row: Row | GateRow) -> bool:
+        def clean(row: Row | GateRow | HeldPrompt) -> bool:
             said = list(_said(row if isinstance(row, dict) else row.as_dict()))
             return not any(text in one for text in texts for one in said)
 
-        kept = {name: tuple(filter(clean, getattr(self, name))) for name in (*METHODS, "gate")}
+        kept = {name: tuple(filter(clean, getattr(self, name))) for name in (*METHODS, "gate", "held")}
         left_out = sum(len(getattr(self, name)) - len(rows) for name, rows in kept.items())
         if not left_out:
             return self
@@ -117,7 +138,8 @@ class Rows:
     def digest(self) -> str:
         """The SHA-256 of all rows: equal for the same rows, and for no others."""
         trained = [list(self.sft), list(self.dpo), list(self.kto), list(self.hindsight)]
-        return sha256_bytes(canonical_json([*trained, [row.as_dict() for row in self.gate]]).encode())
+        apart = [[row.as_dict() for row in rows] for rows in (self.gate, self.held)]
+        return sha256_bytes(canonical_json([*trained, *apart]).encode())
 
     @property
     def domain(self) -> str:
@@ -137,6 +159,7 @@ class Rows:
             "sft": len(self.sft),
             "dpo": len(self.dpo),
             "gate": len(self.gate),
+            "held": len(self.held),
             "kto": len(self.kto),
             "hindsight": len(self.hindsight),
             "standing": self.standing,

@@ -15,7 +15,7 @@ from strop.deploy.scorer import GgufScorer
 from strop.deploy.targets.base import Generator, Target
 from strop.deploy.versions import Version
 from strop.evaluation import ItemResult, Policy, probes, suites, wanted
-from strop.evaluation.measure import Answer, Measured, answers, skill_results, skill_scores
+from strop.evaluation.measure import CHOICE_TEMPERATURE, Answer, Measured, answers, skill_results, skill_scores
 from strop.evaluation.suites import SuiteItem
 from strop.evaluation.wanted import Detail, Side, WantedItem
 from strop.files import canonical_json, sha256_bytes, write_json
@@ -61,7 +61,7 @@ def measured(
     `gate` empty: skill alone. `name` is what the progress calls it. Errors of single items are in the result.
     """
     probed = [list(probes.PROMPTS), probes.MAX_TOKENS]
-    general = _Kept(bench, version, "general", [[asdict(item) for item in items], probed])
+    general = _Kept(bench, version, "general", [[asdict(item) for item in items], CHOICE_TEMPERATURE, probed])
     asked = [[item.id, list(item.messages), item.chosen] for item in gate]
     wishes = _Kept(bench, version, "wanted", [asked, bench.answer_tokens])
     skill, probe = _general_from(general.read())
@@ -151,7 +151,7 @@ def judged(
     details: tuple[Detail, ...] = ()
     if ours.wanted is not None and theirs.wanted is not None:
         details = wanted.compare_sides(gate, ours.wanted, theirs.wanted, policy)
-    probed = [*probes.probe_items(), *((f"wanted-{item.id}", item.cluster) for item in gate)] if gate else []
+    probed = [*probes.probe_items(), *((f"wanted-{item.id}", item.cluster) for item in gate)]
     results = (
         *wanted.results(details),
         *skill_results(items, ours.skill, theirs.skill, untouched.skill),

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from strop.evaluation import Policy, decide, suites
-from strop.evaluation.measure import Measured, answers, skill_results, skill_scores
+from strop.evaluation.measure import Measured, answers, skill_results, skill_scores, soft_choice
 from strop.evaluation.model import Score
 from strop.evaluation.suites import SuiteItem
 
@@ -23,11 +23,25 @@ def rate_right(prompt, answer):
 
 
 def test_choices_are_won_by_the_mean_log_probability_a_token(scripted):
-    scores = skill_scores(scripted.ScriptedModel(rate=rate_right), CHOICES)
+    scores = skill_scores(scripted.ScriptedModel(rate=rate_right), CHOICES, temperature=0.0)
     assert {score.value for score in scores.values()} == {1.0}
     # Summed, the short wrong answer would win here.
     by_length = scripted.ScriptedModel(rate=lambda p, a: Score(-3.0, 3) if a == "right" else Score(-4.0, 4))
-    assert {score.value for score in skill_scores(by_length, CHOICES).values()} == {0.0}  # a draw is not right
+    drawn = skill_scores(by_length, CHOICES, temperature=0.0)
+    assert {score.value for score in drawn.values()} == {0.0}  # a draw is not right
+
+
+def test_a_choice_that_is_nearly_open_moves_little(scripted):
+    """Where 0 and 1 would flip: from 0.01 nats a token behind to 0.01 ahead."""
+    for lead, expected in ((-0.01, 0.492), (0.0, 0.5), (0.01, 0.508), (0.3, 0.731), (3.0, 1.0), (-3.0, 0.0)):
+        model = scripted.ScriptedModel(rate=lambda p, a, lead=lead: Score(lead - 2.0 if a == "right" else -2.0, 1))
+        scores = skill_scores(model, CHOICES)
+        assert {round(score.value, 3) for score in scores.values()} == {expected}
+
+
+def test_a_model_that_finds_all_choices_alike_scores_chance():
+    assert soft_choice([-2.0] * 4, 1, 0.3) == pytest.approx(0.25)
+    assert soft_choice([-900.0, -1.0, -1.0], 0, 0.3) == 0.0
 
 
 def test_generated_items_are_graded_in_groups_of_one_length(scripted):

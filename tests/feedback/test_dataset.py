@@ -28,6 +28,7 @@ def test_what_was_written_is_read_back(rows, tmp_path):
     assert sorted(path.name for path in found.folder.iterdir()) == [
         "dpo.jsonl",
         "gate.jsonl",
+        "held.jsonl",
         "hindsight.jsonl",
         "kto.jsonl",
         "manifest.json",

@@ -340,7 +340,7 @@ def test_other_gate_settings_do_not_bring_back_what_was_turned_down(
     with pytest.raises(NothingToDo, match="^0 held-out corrections came since the last test of the gate"):
         play(trained, wins=WON)
     # Another recipe key would train; the same rows under the same recipe make the same file.
-    monkeypatch.setattr(nightsteps.NightSteps, "_check_fresh", lambda self, rows: None)
+    monkeypatch.setattr(nightsteps.Evidence, "check_fresh", lambda self, rows: None)
     with pytest.raises(NothingToDo, match=f"makes v0001-.* again, which was {word}"):
         play(trained, wins=WON)
     assert (live(trained).number, nights.tests_spent(trained)) == (0, 1)
@@ -357,18 +357,18 @@ def test_a_forgotten_model_is_made_again_on_prompts_that_were_used(
     with nightsteps.Journal(trained.state_db) as journal:
         steps = nightsteps.NightSteps(trained, load(trained), journal, journal.start_run("test", ""), nights.Watch())
         (test,) = journal.tests()
-        assert len(steps._used()) == 30
-        assert steps._earlier_tests() == (test,)
+        assert len(steps.evidence.used()) == 30
+        assert steps.evidence.tests() == (test,)
         rollback(steps.versions, steps.target, trained.release_lock)
         steps.versions.set_state(1, "forgotten")
-        assert steps._used() == frozenset()
-        assert steps._earlier_tests() == (replace(test, items=()),)
+        assert steps.evidence.used() == frozenset()
+        assert steps.evidence.tests() == (replace(test, items=()),)
         again = journal.start_step(steps.run_id, "gate", "x")
         second = replace(test, night=2)
         journal.finish_step(again, output="", seconds=0.1, facts={"tested": True}, test=second)
         journal.finish_step(journal.start_step(steps.run_id, "report", "x"), output="", seconds=0.1)
-        assert steps._earlier_tests() == (test, second)
-        assert len(steps._used()) == 30
+        assert steps.evidence.tests() == (test, second)
+        assert len(steps.evidence.used()) == 30
 
 
 def test_a_verdict_that_never_took_effect_blocks_nothing_and_earned_nothing(
@@ -382,7 +382,7 @@ def test_a_verdict_that_never_took_effect_blocks_nothing_and_earned_nothing(
     seen = []
 
     def train(self: nightsteps.NightSteps, *_: Any) -> None:
-        seen.extend(self._earlier_tests())
+        seen.extend(self.evidence.tests())
         raise RuntimeError("it trains again")
 
     monkeypatch.setattr(nightsteps.NightSteps, "train", train)

@@ -1,0 +1,265 @@
+"""A person settles what thumbs cannot: prompts on which two models differ, blind, in the same test as everything else.
+
+    a night without enough corrections ──▶ RUN.blind.json: ten prompts, both answers, who comes first
+    the person ──▶ RUN.blind.answers.jsonl: one word a prompt
+    all ten ──▶ the night's own results and these, decided again; then released or refused as by a night
+
+Which prompts are asked, and whose answer stands first, follows from hashes and is on disk before anyone sees it, and
+there is one test, when all are answered: nobody can stop while it looks well. What was answered stays answered.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from strop.config import Config
+from strop.deploy.targets.base import Generation
+from strop.deploy.versions import Version, Versions
+from strop.errors import Locked, NothingToDo, UsageError
+from strop.evaluation import ItemResult, decide
+from strop.evaluation.results import JUDGED
+from strop.feedback.rows import HeldPrompt
+from strop.files import sha256_bytes, write_json
+from strop.home import Home
+from strop.journal import Journal, StepRow
+from strop.judge import Bench
+from strop.setup import OnProgress
+from strop.verdict import Record, recorded
+
+PROMPTS = 10
+# So many held-out prompts are answered by both models to find ten on which they differ.
+TRIED = 40
+NEXT = ("Say which answers are better, blind, in two minutes: `strop judge`",)
+
+Word = Literal["first", "second", "same"]
+_SCORES: dict[Word, tuple[float, float]] = {"first": (1.0, 0.0), "second": (0.0, 1.0), "same": (0.5, 0.5)}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One prompt with both answers; `candidate_first` says whose the first one is, and is shown to nobody."""
+
+    id: str
+    cluster: str
+    messages: tuple[dict[str, str], ...]
+    first: str
+    second: str
+    candidate_first: bool
+    interactions: tuple[str, ...]
+
+
+def sheet_file(report: Path) -> Path:
+    """Where the questions of the night with this report lie."""
+    return report.with_suffix(".blind.json")
+
+
+def prepare(bench: Bench, candidate: Version, incumbent: Version, held: Sequence[HeldPrompt], out: Path) -> int:
+    """Ask both models, and write down the questions. Returns how many there are: `PROMPTS`, or 0 where fewer differ.
+
+    `held` is tried in its order, that of hashes. Raises what the target raises.
+    """
+    tried = held[:TRIED]
+    if len(tried) < PROMPTS:
+        return 0
+    ours, theirs = (_answers(bench, version, tried) for version in (candidate, incumbent))
+    differing = [
+        _question(prompt, one.text.strip(), other.text.strip(), candidate.sha256)
+        for prompt, one, other in zip(tried, ours, theirs, strict=True)
+        if one.text.strip() != other.text.strip()
+    ]
+    if len(differing) < PROMPTS:
+        return 0
+    questions = [asdict(question) for question in differing[:PROMPTS]]
+    write_json(out, {"candidate": candidate.tag, "incumbent": incumbent.tag, "questions": questions})
+    return PROMPTS
+
+
+def _answers(bench: Bench, version: Version, tried: Sequence[HeldPrompt]) -> Sequence[Generation]:
+    bench.on_progress("gate", None, f"{version.tag} answers {len(tried)} prompts for you to compare")
+    with bench.target.serve(version) as generator:
+        return generator.generate([prompt.messages for prompt in tried], max_tokens=bench.answer_tokens)
+
+
+def _question(prompt: HeldPrompt, ours: str, theirs: str, candidate_sha256: str) -> Question:
+    candidate_first = int(sha256_bytes(f"{prompt.id} {candidate_sha256}".encode())[:2], 16) % 2 == 0
+    first, second = (ours, theirs) if candidate_first else (theirs, ours)
+    return Question(prompt.id, prompt.cluster, prompt.messages, first, second, candidate_first, prompt.interactions)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The questions of one night and what was answered so far: a word for each of the first questions."""
+
+    report: Path
+    candidate: str
+    incumbent: str
+    questions: tuple[Question, ...]
+    words: tuple[Word, ...]
+
+    @classmethod
+    def read(cls, report: Path) -> Self:
+        """From the disk. The file of words may end in a line that a kill cut short; that word is asked again."""
+        data = json.loads(sheet_file(report).read_text(encoding="utf-8"))
+        questions = tuple(_as_question(row) for row in data["questions"])
+        return cls(report, data["candidate"], data["incumbent"], questions, _words(report, questions))
+
+    def answered(self, words: Sequence[str]) -> "Sheet":
+        """With the words for the next questions, on disk when this returns. Raises UsageError for what is no word."""
+        left = len(self.questions) - len(self.words)
+        if len(words) > left or any(word not in get_args(Word) for word in words):
+            raise UsageError(
+                f"expected at most {left} of {', '.join(get_args(Word))}, not {list(words)}", hint="strop judge"
+            )
+        asked = self.questions[len(self.words) :]
+        lines = [json.dumps({"id": question.id, "word": word}) for question, word in zip(asked, words, strict=False)]
+        _append(_words_file(self.report), "".join(f"{line}\n" for line in lines))
+        return replace(self, words=_words(self.report, self.questions))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every question was answered."""
+        return len(self.words) == len(self.questions)
+
+    def results(self) -> list[ItemResult]:
+        """The words as the gate takes them: wanted items of the suite "judged"."""
+        found = []
+        for question, word in zip(self.questions, self.words, strict=True):
+            first, second = _SCORES[word]
+            ours, theirs = (first, second) if question.candidate_first else (second, first)
+            found.append(ItemResult(JUDGED, f"judged-{question.id}", question.cluster, "wanted", ours, theirs))
+        return found
+
+
+def _as_question(row: dict[str, Any]) -> Question:
+    return Question(**{**row, "messages": tuple(row["messages"]), "interactions": tuple(row["interactions"])})
+
+
+def _words_file(report: Path) -> Path:
+    return report.with_suffix(".blind.answers.jsonl")
+
+
+def _words(report: Path, questions: Sequence[Question]) -> tuple[Word, ...]:
+    """The words on disk, in the order of the questions, up to the first that is missing."""
+    path = _words_file(report)
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+    given = {row["id"]: row["word"] for row in map(json.loads, lines)}
+    words: list[Word] = []
+    for question in questions:
+        if given.get(question.id) not in get_args(Word):
+            break
+        words.append(given[question.id])
+    return tuple(words)
+
+
+def _append(path: Path, text: str) -> None:
+    """On disk when this returns. What a killed process left without its end is cut off first."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb+") as file:
+        whole = file.read().rfind(b"\n") + 1
+        file.seek(whole)
+        file.truncate()
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def waiting(home: Home) -> Sheet:
+    """The questions of the last night that was judged. Raises NothingToDo where it left none, or none any more."""
+    with Journal(home.state_db) as journal:
+        last, told = journal.last_done("gate"), journal.last_done("report")
+    if last is not None and "sheet" in last.facts and told is not None and told.number > last.number:
+        raise NothingToDo(f"your answers were counted: {last.facts['outcome']}", hint="strop status")
+    # Where a kill came between the verdict and its end, the rest is done now.
+    begun = last is not None and "sheet" in last.facts
+    report = Path(str(last.facts.get("sheet", last.output))) if last is not None else None
+    if last is None or report is None or not (begun or last.facts.get("to_judge")) or not sheet_file(report).is_file():
+        raise NothingToDo("the last night left nothing for a person to settle", hint="strop status")
+    sheet = Sheet.read(report)
+    live = Versions(home.state_db).live()
+    if live is None or live.tag not in (sheet.incumbent, *([sheet.candidate] if begun else [])):
+        now = live.tag if live else "none"
+        raise NothingToDo(f"another model is live since that night: {now}, not {sheet.incumbent}", hint="strop night")
+    return sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of it."""
+
+    outcome: str
+    reasons: tuple[str, ...]
+    candidate: str
+    live: str
+    report: str
+
+
+def settle(home: Home, config: Config, on_progress: OnProgress) -> Settled:
+    """Decide on the night's results and the person's words, and release or refuse the candidate.
+
+    Safe to repeat: the test is made and spent once. Raises Locked while a night runs, NothingToDo as `waiting` does,
+    UsageError where questions are left, and what a release raises.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        lock = FileLock(home.night_lock, timeout=1.0, mode=0o600).acquire()
+    except Timeout:
+        raise Locked("a night is running on this home", hint="strop status") from None
+    with lock, Journal(home.state_db) as journal:
+        sheet = waiting(home)
+        if not sheet.whole:
+            left = len(sheet.questions) - len(sheet.words)
+            raise UsageError(f"{left} of {len(sheet.questions)} questions are left", hint="strop judge")
+        run_id = journal.start_run("judge", config.digest())
+        try:
+            settled = _settled(home, config, journal, run_id, sheet, on_progress)
+        except Exception as error:
+            journal.finish_run(run_id, "failed", f"{type(error).__name__}: {error}")
+            raise
+        journal.finish_run(run_id, _RUN_STATES[settled.outcome], settled.reasons[0])
+        return settled
+
+
+_RUN_STATES: dict[str, Any] = {"promote": "promoted", "keep": "kept", "undecided": "undecided"}
+
+
+def _settled(
+    home: Home, config: Config, journal: Journal, run_id: str, sheet: Sheet, on_progress: OnProgress
+) -> Settled:
+    from strop.nightsteps import NightSteps
+    from strop.steps import Done, input_hash
+
+    night = NightSteps(home, config, journal, run_id, on_progress)
+    night.judged_key = _judged_key(journal, sheet.report)
+    key = input_hash(sheet.candidate, sheet.incumbent, sheet.report.stem, sheet.words)
+
+    def work() -> Done:
+        results = (*recorded(sheet.report), *sheet.results())
+        verdict = decide(results, config.gate.policy(), earlier := night.evidence.tests())
+        said = {
+            "candidate": sheet.candidate,
+            "current model": sheet.incumbent,
+            "judged blind by a person": f"{len(sheet.questions)} prompts of the night {sheet.report.stem}",
+        }
+        record = Record(home.reports / f"{run_id}.md", results, earlier, (), said)
+        return record.write(verdict, {"incumbent": sheet.incumbent, "sheet": str(sheet.report)})
+
+    verdict: StepRow = night.steps.do("gate", key, work, lambda row: row)
+    if verdict.facts.get("tested"):
+        night.evidence.use_up([one for question in sheet.questions for one in question.interactions], key)
+    version = night.versions.get(sheet.candidate)
+    if verdict.facts["outcome"] == "promote":
+        night.release(version, verdict)
+    night.close(version, verdict)
+    live = night.versions.live()
+    reasons = tuple(map(str, verdict.facts["reasons"]))
+    outcome = str(verdict.facts["outcome"])
+    return Settled(outcome, reasons, version.tag, live.tag if live else "", verdict.output)
+
+
+def _judged_key(journal: Journal, report: Path) -> str:
+    """By what the next night knows that this feedback was judged: as the night with this report wrote it."""
+    told = [step for step in journal.steps(report.stem) if step.name == "report"]
+    return told[-1].input_hash if told else ""

@@ -1,0 +1,126 @@
+"""What a night has to go by: whether there is enough to train on, and whether the gate could judge what it makes.
+
+The gate judges by held-out corrections of which enough are fresh. Where there are too few, held-out prompts with lone
+thumbs will do: of what is made of them a person settles which is better (`strop judge`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from strop.config import Config
+from strop.deploy.versions import Versions
+from strop.errors import NotEnoughData, NothingToDo
+from strop.evaluation import Test
+from strop.evaluation.error import fresh_clusters
+from strop.feedback import Ledger
+from strop.feedback.rows import GateRow, HeldPrompt, Rows
+from strop.feedback.split import record_test, used
+from strop.home import Home
+from strop.journal import Journal
+from strop.trainer import plan
+
+MORE = "correct more answers: strop feedback add ... --correction ..."
+_FIRST = "strop feedback add --prompt ... --answer ... --rating down --correction ..."
+
+
+class Evidence:
+    """The feedback of one home beside the tests that the gate has made of it."""
+
+    def __init__(self, home: Home, config: Config, journal: Journal, versions: Versions) -> None:
+        self._home, self._config, self._journal, self._versions = home, config, journal, versions
+
+    def check_enough(self, rows: Rows, feedback: Mapping[str, int]) -> None:
+        """Raises NotEnoughData, with what is missing. `feedback` counts what the ledger holds."""
+        if not feedback.get("interactions"):
+            raise NotEnoughData("the ledger is empty", hint=_FIRST)
+        said = f"{counted(rows.counts)}; left out: {counted(rows.excluded) or 'nothing'}"
+        if "one_class" in rows.excluded:
+            raise NotEnoughData(
+                f"every rating says the same, and nothing was corrected ({said})",
+                hint="correct an answer: strop feedback add ... --rating down --correction ...",
+            )
+        methods, _ = plan.choose_methods(rows.counts, self._config.trainer.method)
+        trainable = sum(rows.counts[method] for method in {"sft", "dpo", *methods})
+        needed = self._config.night.min_rows
+        if trainable < needed:
+            raise NotEnoughData(f"{trainable} rows to train on are fewer than {needed} ({said})", hint=MORE)
+        if not self._settles(len({row.cluster for row in rows.gate}), len(rows.held)):
+            raise NotEnoughData(
+                f"the gate holds {len(rows.gate)} corrections and cannot judge with fewer than {self._judging}, nor is "
+                f"it {self._judging} rated prompts, for you to settle ({said})",
+                hint=MORE,
+            )
+
+    def check_fresh(self, rows: Rows) -> None:
+        """No candidate is trained that could not be judged. Raises NothingToDo where too little has come since."""
+        fresh = self.fresh(rows.gate)
+        if self._journal.tests() and not self._settles(fresh, self.fresh(rows.held)):
+            raise NothingToDo(
+                f"{fresh} held-out corrections came since the last test of the gate, and the next needs "
+                f"{self._config.gate.min_fresh_clusters}; a part of what you correct is held out: half at first, later "
+                "a fifth",
+                hint="strop feedback add, then strop night",
+            )
+
+    def settled_by_gate(self, rows: Iterable[GateRow]) -> bool:
+        """Whether these corrections are enough for a test, so that no person is asked."""
+        rows = list(rows)
+        policy = self._config.gate
+        enough = len({row.cluster for row in rows}) >= policy.min_wanted_clusters
+        return enough and self.fresh(rows) >= policy.min_fresh_clusters
+
+    def fresh(self, rows: Iterable[GateRow] | Iterable[HeldPrompt]) -> int:
+        """How many clusters of these no earlier test used."""
+        rows, spent = list(rows), self.used()
+        fresh = fresh_clusters(((row.id, row.cluster) for row in rows), self.tests())
+        return len(fresh - {row.cluster for row in rows if spent.intersection(row.interactions)})
+
+    def tests(self) -> tuple[Test, ...]:
+        """The gate's history. Where prompts may serve once more, what was spent is in it, and on what is not."""
+        tests = self._journal.tests()
+        if self._undecided_test() and tests:  # nothing was released by it, so it earned nothing back
+            tests = (*tests[:-1], replace(tests[-1], promoted=False))
+        return tuple(replace(test, items=()) for test in tests) if self._once_more() else tests
+
+    def used(self) -> frozenset[str]:
+        """The interactions that earlier tests used up."""
+        if self._once_more():
+            return frozenset()
+        with Ledger.open(self._home.ledger_db, scrubber=self._config.feedback.scrub.scrubber()) as ledger:
+            return used(ledger)
+
+    def use_up(self, interactions: Iterable[str], test: str) -> None:
+        """Write down that the test with this name was made of these interactions."""
+        with Ledger.open(self._home.ledger_db, scrubber=self._config.feedback.scrub.scrubber()) as ledger:
+            record_test(ledger, interactions, test)
+
+    @property
+    def _judging(self) -> int:
+        return max(self._config.gate.min_wanted_clusters, self._config.gate.min_fresh_clusters)
+
+    def _settles(self, corrections: int, held: int) -> bool:
+        return max(corrections, held) >= self._judging
+
+    def _once_more(self) -> bool:
+        """Whether the prompts of earlier tests may serve in one more.
+
+        So it is where the last verdict never took effect, and where a model that was live has been forgotten and no
+        test was made since: it is made again of what is left, and users should not wait for it.
+        """
+        if self._undecided_test():
+            return True
+        events = self._versions.events()
+        lived = {event.tag for event in events if event.to_state == "live"}
+        gone = [event.time for event in events if event.to_state == "forgotten" and event.tag in lived]
+        last = self._journal.last_done("gate")
+        return bool(gone) and (last is None or last.ended is None or max(gone) > last.ended)
+
+    def _undecided_test(self) -> bool:
+        """Whether the last night that made a test ended before its report."""
+        tested, told = self._journal.last_done("gate"), self._journal.last_done("report")
+        return tested is not None and bool(tested.facts.get("tested")) and (told is None or told.number < tested.number)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """The counts that are not 0, in words."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
