@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from strop import morning
 from strop.config import Config
 from strop.deploy.targets.base import Generation
 from strop.deploy.versions import Version, Versions
 from strop.errors import Locked, NothingToDo, UsageError
 from strop.evaluation import ItemResult, decide
+from strop.evaluation.report import Report
 from strop.evaluation.results import JUDGED
 from strop.feedback.rows import HeldPrompt
 from strop.files import sha256_bytes, write_json
@@ -27,7 +29,6 @@ from strop.home import Home
 from strop.journal import Journal, StepRow
 from strop.judge import Bench
 from strop.setup import OnProgress
-from strop.verdict import Record, recorded
 
 PROMPTS = 10
 # So many held-out prompts are answered by both models to find ten on which they differ.
@@ -56,10 +57,10 @@ def sheet_file(report: Path) -> Path:
     return report.with_suffix(".blind.json")
 
 
-def prepare(bench: Bench, candidate: Version, incumbent: Version, held: Sequence[HeldPrompt], out: Path) -> int:
+def prepare(bench: Bench, candidate: Version, incumbent: Version, held: Sequence[HeldPrompt], report: Path) -> int:
     """Ask both models, and write down the questions. Returns how many there are: `PROMPTS`, or 0 where fewer differ.
 
-    `held` is tried in its order, that of hashes. Raises what the target raises.
+    `held` is tried in its order, that of hashes; `report` is the night's. Raises what the target raises.
     """
     tried = held[:TRIED]
     if len(tried) < PROMPTS:
@@ -73,7 +74,7 @@ def prepare(bench: Bench, candidate: Version, incumbent: Version, held: Sequence
     if len(differing) < PROMPTS:
         return 0
     questions = [asdict(question) for question in differing[:PROMPTS]]
-    write_json(out, {"candidate": candidate.tag, "incumbent": incumbent.tag, "questions": questions})
+    write_json(sheet_file(report), {"candidate": candidate.tag, "incumbent": incumbent.tag, "questions": questions})
     return PROMPTS
 
 
@@ -232,19 +233,21 @@ def _settled(
     from strop.steps import Done, input_hash
 
     night = NightSteps(home, config, journal, run_id, on_progress)
-    night.judged_key = _judged_key(journal, sheet.report)
-    key = input_hash(sheet.candidate, sheet.incumbent, sheet.report.stem, sheet.words)
+    night.judged_key = key = input_hash(sheet.candidate, sheet.incumbent, sheet.report.stem, sheet.words)
 
     def work() -> Done:
-        results = (*recorded(sheet.report), *sheet.results())
+        results = (*morning.recorded(sheet.report), *sheet.results())
         verdict = decide(results, config.gate.policy(), earlier := night.evidence.tests())
-        said = {
-            "candidate": sheet.candidate,
-            "current model": sheet.incumbent,
-            "judged blind by a person": f"{len(sheet.questions)} prompts of the night {sheet.report.stem}",
-        }
-        record = Record(home.reports / f"{run_id}.md", results, earlier, (), said)
-        return record.write(verdict, {"incumbent": sheet.incumbent, "sheet": str(sheet.report)})
+        report = Report(
+            verdict,
+            run=run_id,
+            candidate=sheet.candidate,
+            incumbent=sheet.incumbent,
+            notes=(f"A person judged {len(sheet.questions)} prompts of the night {sheet.report.stem}, blind.",),
+            margin=config.gate.skill_margin,
+        )
+        facts = {"incumbent": sheet.incumbent, "sheet": str(sheet.report)}
+        return morning.write(home, report, results, earlier, facts)
 
     verdict: StepRow = night.steps.do("gate", key, work, lambda row: row)
     if verdict.facts.get("tested"):
@@ -257,9 +260,3 @@ def _settled(
     reasons = tuple(map(str, verdict.facts["reasons"]))
     outcome = str(verdict.facts["outcome"])
     return Settled(outcome, reasons, version.tag, live.tag if live else "", verdict.output)
-
-
-def _judged_key(journal: Journal, report: Path) -> str:
-    """By what the next night knows that this feedback was judged: as the night with this report wrote it."""
-    told = [step for step in journal.steps(report.stem) if step.name == "report"]
-    return told[-1].input_hash if told else ""

@@ -4,7 +4,7 @@ The gate judges by held-out corrections of which enough are fresh. Where there a
 thumbs will do: of what is made of them a person settles which is better (`strop judge`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from strop.config import Config
@@ -62,16 +62,15 @@ class Evidence:
                 hint="strop feedback add, then strop night",
             )
 
-    def settled_by_gate(self, rows: Iterable[GateRow]) -> bool:
+    def settled_by_gate(self, rows: Sequence[GateRow]) -> bool:
         """Whether these corrections are enough for a test, so that no person is asked."""
-        rows = list(rows)
         policy = self._config.gate
         enough = len({row.cluster for row in rows}) >= policy.min_wanted_clusters
         return enough and self.fresh(rows) >= policy.min_fresh_clusters
 
-    def fresh(self, rows: Iterable[GateRow] | Iterable[HeldPrompt]) -> int:
+    def fresh(self, rows: Sequence[GateRow] | Sequence[HeldPrompt]) -> int:
         """How many clusters of these no earlier test used."""
-        rows, spent = list(rows), self.used()
+        spent = self.used()
         fresh = fresh_clusters(((row.id, row.cluster) for row in rows), self.tests())
         return len(fresh - {row.cluster for row in rows if spent.intersection(row.interactions)})
 

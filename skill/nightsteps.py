@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from strop import blind, judge
+from strop import blind, judge, morning
 from strop.config import Config
 from strop.deploy.adapter import adapter_sha256
 from strop.deploy.build import Build, read_build
@@ -13,6 +14,7 @@ from strop.deploy.release import release, repair
 from strop.deploy.versions import Version, Versions
 from strop.errors import NotCertified, NothingToDo, UnknownModel
 from strop.evaluation import decide
+from strop.evaluation.report import Report
 from strop.evaluation.wanted import Detail, WantedItem
 from strop.evidence import MORE, Evidence, counted
 from strop.feedback import Ledger, dataset, pairs
@@ -31,7 +33,6 @@ from strop.trainer.runs import Runs
 from strop.trainer.supervisor import need_training_packages, run_child
 from strop.trainer.traits import Traits, manner
 from strop.trainer.work import Job
-from strop.verdict import Record
 
 # Below `reports`: what was measured of each version.
 MEASURED = "measured"
@@ -246,21 +247,22 @@ class NightSteps:
         )
 
         def work() -> Done:
+            began = monotonic()
             results, details = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
             spent = self.evidence.used()
             again = {row.id for row in rows.gate() if spent.intersection(row.interactions)}
             results = tuple(replace(r, first_used_night=0) if r.item in again else r for r in results)
             verdict = decide(results, policy, earlier := self.evidence.tests())
-            out = self.home.reports / f"{self.run_id}.md"
             asked = 0
             if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
                 held = [prompt for prompt in rows.held() if not spent.intersection(prompt.interactions)]
-                asked = blind.prepare(bench, candidate, incumbent, held, blind.sheet_file(out))
-            warnings = {f"about the feedback, {number}": text for number, text in enumerate(rows.warnings, start=1)}
-            said = {"candidate": candidate.tag, "current model": incumbent.tag, **warnings}
-            record = Record(out, results, earlier, details, said, blind.NEXT if asked else None)
+                asked = blind.prepare(bench, candidate, incumbent, held, morning.path(self.home, self.run_id))
+            said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
+            report = Report(verdict, details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
+            if asked:
+                report = replace(report, next_steps=blind.NEXT)
             facts = {"incumbent": incumbent.tag, "items": _outcomes(details), "to_judge": asked}
-            return record.write(verdict, facts)
+            return morning.write(self.home, report, results, earlier, facts)
 
         judged = self.steps.do("gate", key, work, lambda row: row)
         if judged.facts.get("tested"):

@@ -75,11 +75,14 @@ def made_of(home: Home, traces: Collection[str]) -> Made:
         versions=tags,
         reports=tuple(
             sorted(
-                # The report, and the results that it was made from.
-                part.name
-                for path in home.reports.glob("*.md")
-                if _mentions(path, tags)
-                for part in home.reports.glob(f"{path.stem}.*")
+                # The report as Markdown and as a page, and the results that it was made from.
+                {
+                    part.name
+                    for kind in ("*.md", "*.html")
+                    for path in home.reports.glob(kind)
+                    if _mentions(path, tags)
+                    for part in home.reports.glob(f"{path.stem}.*")
+                }
             )
         ),
     )

@@ -25,6 +25,7 @@ from strop.cli import (
     night,
     output,
     plan,
+    report,
     review,
     system,
     train,
@@ -55,7 +56,17 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(gate.app, name="gate")
 app.add_typer(huggingface.app, name="huggingface")
-for room in (night.app, judge.app, versions.app, forget.app, tune.app, train.app, plan.app, system.app):
+for room in (
+    night.app,
+    judge.app,
+    report.app,
+    versions.app,
+    forget.app,
+    tune.app,
+    train.app,
+    plan.app,
+    system.app,
+):
     app.add_typer(room)
 
 

@@ -1,10 +1,14 @@
 """Scripted models and made-up results for the tests of the gate."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from strop.evaluation import ItemResult
+from strop.evaluation import ItemResult, Policy, decide
+from strop.evaluation.measure import Answer, Measured
 from strop.evaluation.model import Conversation, Score
+from strop.evaluation.report import Report
+from strop.evaluation.wanted import Detail, Side, WantedItem, compare_sides
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,47 @@ def never(bad: int = 0, incumbent_bad: int = 0, items: int = 60, suite: str = "e
         ItemResult(suite, f"n{i}", f"n{i}", "never", float(i >= bad), float(i < items - incumbent_bad))
         for i in range(items)
     ]
+
+
+HOSTILE = (
+    "</p></article></style><script>document.title = 'owned'; document.body.textContent = ''</script>"
+    '<img src="{server}/hostile.png" onerror="document.title = `owned`"><svg onload="document.title = `owned`"></svg>'
+    '<link rel="stylesheet" href="{server}/hostile.css"><iframe src="{server}/hostile.html"></iframe>'
+    '<style>body {{ background: url("{server}/hostile.gif") }}</style>{{{{ 7 * 7 }}}}\u202etxet desrever'
+)
+
+
+def details(wins: int = 12, losses: int = 4, said: str = "") -> tuple[Detail, ...]:
+    """Items of which the candidate wins the first; `said` stands in every text that is neither model's."""
+    items, ours, theirs = [], [], []
+    for i in range(wins + losses):
+        chosen = f"w{i}a w{i}b w{i}c"
+        items.append(WantedItem(f"i{i}", ({"role": "user", "content": said},), chosen, "no such", f"c{i}"))
+        ours.append(Answer(chosen if i < wins else "off", 3, True))
+        theirs.append(Answer("off" if i < wins else chosen, 3, True))
+    sides = [Side(tuple(texts), (Measured(0.0),) * len(items)) for texts in (ours, theirs)]
+    return compare_sides(items, *sides, Policy())
+
+
+def report(said: str = "What is a bond?", wins: int = 27, losses: int = 8) -> Report:
+    """A report with all its parts; `said` stands wherever a person's or a model's words can."""
+    verdict = decide([*wanted(wins, losses), *skill(), *never()], Policy())
+    long = "A bond is a loan to a company or a state. " * 60
+    moved = [
+        replace(one, candidate=Answer(said, 3, True), incumbent=Answer("x" * 10_000 if n % 2 else long, 3, True))
+        for n, one in enumerate(details(wins, losses, said))
+    ]
+    return Report(
+        replace(verdict, reasons=(*verdict.reasons, said)),
+        moved,
+        run="20261126T031500Z-a1b2c3",
+        started=datetime(2026, 11, 26, 3, 15, tzinfo=UTC),
+        candidate="v0003-0a1b2c3d",
+        incumbent="v0002-9f8e7d6c",
+        learned={"sft": 160, "dpo": 152, "kto": 0, "gate": 40},
+        excluded={"not_owner": 12, "too_long": 3, "unheard_of": 1},
+        notes=("3 rows look like a planted trigger: " + said,),
+        seconds={"pairs": 1.2, "train": 312.4, "build": None, "certify": 8.9, "gate": 95.0},
+        covers="This run’s steps up to the verdict.",
+        cost="0: all of it ran on this machine",
+    )

@@ -115,7 +115,7 @@ def test_ten_words_release_the_candidate_or_refuse_it(
     assert (live(asked), state(asked, 1)) == (number, fate)
     assert nights.tests_spent(asked) == 1
     report = Path(told.json["report"])
-    assert "judged blind by a person" in report.read_text(encoding="utf-8")
+    assert "A person judged 10 prompts of the night" in report.read_text(encoding="utf-8")
     recorded, history = (str(report.with_suffix(f".{name}.jsonl")) for name in ("results", "history"))
     assert strop(asked, "gate", "decide", "--results", recorded, "--history", history).code == code
 

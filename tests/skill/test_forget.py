@@ -91,6 +91,7 @@ class Shelf:
         report = home.reports / f"{name}.md"
         shown = "\n".join(json.dumps(row) for row in rows)
         report.write_text(f"candidate: {version.tag}\ncurrent model: {incumbent.tag}\n{shown}", encoding="utf-8")
+        shutil.copy(report, report.with_suffix(".html"))
         report.with_suffix(".results.jsonl").write_text('{"item": "a hash"}\n', encoding="utf-8")
         write_json(home.reports / nightsteps.MEASURED / f"wanted-{name}.json", {"answers": rows})
         (home.path / "train.log").write_text(shown, encoding="utf-8")
@@ -184,7 +185,7 @@ def test_everything_made_of_it_goes_and_nothing_else(three: Shelf) -> None:
     kept = [three.versions.get(number).sha256[:16] for number in (1, 5)]
     assert names["builds"] == {"base", "build-free", "build-later", *(f"certificate-{one}.json" for one in kept)}
     # The report on 5 shows answers of 3, which was live.
-    assert names["reports"] == {"free.md", "free.results.jsonl"}
+    assert names["reports"] == {"free.md", "free.html", "free.results.jsonl"}
     assert names["steps"] == {
         *("data-free", "adapter-free", "build-free", "free.md"),
         *("data-later", "adapter-later", "build-later"),
@@ -199,6 +200,16 @@ def test_everything_made_of_it_goes_and_nothing_else(three: Shelf) -> None:
     previous = three.versions.previous()
     assert previous is not None
     assert previous.number == 0
+
+
+@pytest.mark.parametrize("kind", [".md", ".html"])
+def test_a_report_goes_whole_where_a_part_of_it_was_deleted(kind: str, three: Shelf) -> None:
+    (three.home.reports / f"marked{kind}").unlink()
+    assert {"marked.md", "marked.html", "marked.results.jsonl"} - set(forget.plan(three.home, MATCH).made.reports) == {
+        f"marked{kind}"
+    }
+    three.forget()
+    assert three.names()["reports"] == {"free.md", "free.html", "free.results.jsonl"}
 
 
 def test_what_names_none_of_it_is_left_alone(three: Shelf) -> None:

@@ -115,7 +115,14 @@ def test_a_whole_night_is_one_command(home: Home, nights: ModuleType, strop: Str
     assert "<filename>" not in trained
     assert "and when and when" not in trained
     assert "xxxx" not in trained
+    shown = strop(home, "report", "--json").json
+    assert (shown["run"], shown["outcome"], shown["markdown"]) == (found["run"], outcome, found["report"])
+    page = Path(shown["html"]).read_text(encoding="utf-8")
+    assert f"candidate {candidate(home).tag} against the current model" in page
+    assert "corrections held out to judge by" in page
+    assert "done by an earlier run" not in page
     recorded = Path(found["report"]).with_suffix(".results.jsonl")
+    assert recorded == Path(shown["results"])
     history = recorded.with_name(recorded.name.replace("results", "history"))
     replayed = strop(home, "gate", "decide", "--results", str(recorded), "--history", str(history), "--json")
     assert (replayed.code, replayed.json["outcome"]) == (told.code, outcome)
@@ -167,7 +174,7 @@ def test_the_next_night_goes_on_where_the_killed_one_stopped(
 
 @pytest.mark.parametrize(
     ("place", "spent"),
-    [("judge.judged", 0), ("nightsteps.markdown", 0), ("nightsteps.release", 1), ("nightsteps.NightSteps.report", 1)],
+    [("judge.judged", 0), ("morning.write", 0), ("nightsteps.release", 1), ("nightsteps.NightSteps.report", 1)],
 )
 def test_whatever_breaks_the_next_night_finishes_and_tests_once(
     place: str, spent: int, trained: Home, nights: ModuleType, play: Run, monkeypatch: pytest.MonkeyPatch
