@@ -1,14 +1,19 @@
 """The gate's promises, kept over years of nights that are played: `decide` itself on made-up results, by seed.
 
-Run `.venv/bin/python benchmarks/gate.py` (some minutes on two cores), with --only NAME for one measurement, --years N
-for fewer null years, --json for one object. No model is asked: what a night would have measured is drawn. Ends with 1
-where a target is missed.
+Run `.venv/bin/python benchmarks/gate.py` (a quarter of an hour on two cores), with --only NAME for one measurement,
+--years N for fewer null years, --json for one object. No model is asked: what a night would have measured is drawn.
+Ends with 1 where a target is missed.
 
 A night's results: the wanted items that are held out that night, 1,000 skill items of 250 templates of which a share
-(4 %) differs by chance, and sixty answers for a veto. Where prompts come by ten ratings a day, they are shared out and
-re-used as the nights really do: every other one is held out, a test is made when twenty new ones came, and an item that
-was used in three tests leaves. An item that is used again comes out as before half of the time: the candidates of two
-nights are trained on much the same rows.
+(4 %) differs by chance, and as many answers for a veto as its suite holds. Where prompts come by ten ratings a day,
+they are shared out and re-used as the nights really do: every other one is held out, a test is made when twenty new
+ones came, and an item that was used in three tests leaves. An item that is used again comes out as before half of the
+time: the candidates of two nights are trained on much the same rows.
+
+Equal models of which a fifth of the items differ are drawn from three real ones: SmolLM2-135M and two adapters of it
+(gate_scores.jsonl: 824 items of the shipped suite; any two differ on 19 to 23 % of the choices). For each template they
+change places at random, so that none is better in truth, and templates are drawn until there are as many items as
+the shipped suite has. `hard` scores a choice 0 or 1, `soft` as the gate does (`evaluation.measure.soft_choice`).
 """
 
 import argparse

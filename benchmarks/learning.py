@@ -87,7 +87,7 @@ class Study:
         self.precision = plan.choose_precision("auto")[0]
         self.reacted, self.held, self.held_clusters = everyday(sizes.taste_held)
         self.halves = legal_halves(data, sizes.legal_train, sizes.legal_test)
-        every = suites.load()
+        every = suites.load(per_template=0)  # as written down: what was measured before stays comparable
         self.facts = [item for item in every if item.suite == "facts"][: sizes.facts]
         self.skill = [item for item in every if item.suite != "facts"][:: sizes.suite_every]
         # As JSON has it, so that what was read back compares equal.

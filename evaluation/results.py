@@ -55,6 +55,7 @@ class Policy:
     skill_margin: float = 0.03
     suite_alpha: float = 0.01  # for all suites together: at which one of them has fallen ...
     suite_fall: float = 0.01  # ... by more than this
+    suite_budget: int | None = None  # skill items a night asks at most; None: all there are
     min_skill_items: int = 600
     min_skill_clusters: int = 20
     min_never_items: int = 20

@@ -30,6 +30,9 @@ class GateSettings(BaseModel):
         _SHIPPED.suite_alpha, gt=0, le=0.2, description="for all suites together: level at which one has fallen"
     )
     suite_fall: float = Field(_SHIPPED.suite_fall, ge=0, le=0.5, description="what any suite may fall by")
+    suite_budget: int | None = Field(
+        _SHIPPED.suite_budget, ge=30, description="skill items a night asks at most; all without it"
+    )
     min_skill_items: int = Field(_SHIPPED.min_skill_items, ge=30, description="skill items a test needs")
     min_skill_clusters: int = Field(_SHIPPED.min_skill_clusters, ge=10, description="templates they must come from")
     min_never_items: int = Field(_SHIPPED.min_never_items, ge=10, description="answers that each veto must see")

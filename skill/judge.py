@@ -16,7 +16,7 @@ from strop.deploy.targets.base import Generator, Target
 from strop.deploy.versions import Version
 from strop.evaluation import ItemResult, Policy, probes, suites, wanted
 from strop.evaluation.measure import CHOICE_TEMPERATURE, Answer, Measured, answers, skill_results, skill_scores
-from strop.evaluation.suites import SuiteItem
+from strop.evaluation.suites import SuiteItem, within
 from strop.evaluation.wanted import Detail, Side, WantedItem
 from strop.files import canonical_json, sha256_bytes, write_json
 from strop.trainer.models import BaseModel
@@ -144,7 +144,7 @@ def judged(
     bench: Bench, candidate: Version, incumbent: Version, base: Version, gate: Sequence[WantedItem], policy: Policy
 ) -> tuple[tuple[ItemResult, ...], tuple[Detail, ...]]:
     """The gate's whole input, and the details of the wanted items for the report."""
-    items = suites.load()
+    items = within(suites.load(), policy.suite_budget)
     ours = measured(bench, candidate, gate, items, "candidate")
     theirs = measured(bench, incumbent, gate, items, "current model")
     untouched = theirs if incumbent.sha256 == base.sha256 else measured(bench, base, (), items, "base")

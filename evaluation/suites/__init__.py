@@ -1,13 +1,15 @@
-"""Skill suites that ship with Strop: original items in JSONL, each with its grader. Loaded, checked, frozen.
+"""Skill suites that ship with Strop: original items, from a JSONL file and from templates. Loaded, checked, frozen.
 
-One item a line, of one of two shapes. `cluster` names the template that it came from.
+All items were written for Strop and are under its licence, Apache-2.0. One item a line, of one of two shapes;
+`cluster` names the template that it came from.
 
     {"id", "suite", "cluster", "prompt", "choices": [two or more], "answer": index}     by likelihood
     {"id", "suite", "cluster", "prompt", "grader": {"kind": ..}, "max_tokens": n}       by a graded answer
 """
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 from strop.errors import BadSuite
 from strop.evaluation import graders
+from strop.evaluation.suites import templates
 
 _TEXTS = ("id", "suite", "cluster", "prompt")
 _CHOICE_KEYS = {*_TEXTS, "choices", "answer"}
@@ -40,13 +43,34 @@ class SuiteItem:
         return [{"role": "user", "content": self.prompt}]
 
 
-def load(name: str = "everyday") -> tuple[SuiteItem, ...]:
-    """The shipped suite `name`, in file order. Raises BadSuite for an unknown name or a bad line."""
+def load(name: str = "everyday", *, seed: int = 0, per_template: int = 6) -> tuple[SuiteItem, ...]:
+    """The shipped suite `name`: the items of its file in order, then `per_template` made by each template.
+
+    Seed 0 is what ships; another one renews the made items under the same clusters, with other ids. A template that
+    has fewer items gives what it has. Raises BadSuite for an unknown name or a bad item.
+    """
     folder = files(__name__)
     shipped = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".jsonl"))
     if name not in shipped:
         raise BadSuite(f"no suite {name!r} ships with Strop", hint=f"the suites are: {', '.join(shipped)}")
-    return parse((folder / f"{name}.jsonl").read_text(encoding="utf-8").split("\n"), source=f"suite {name!r}")
+    lines = (folder / f"{name}.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    made = [json.dumps(row, ensure_ascii=False) for row in templates.made_rows(seed, per_template)]
+    return parse([*lines, *made], source=f"suite {name!r}")
+
+
+def within(items: Sequence[SuiteItem], budget: int | None) -> tuple[SuiteItem, ...]:
+    """At most `budget` of these items, the same ones every time; all of them where it is None.
+
+    Every template gives one item, then every template another, until the budget is spent; in the order given.
+    """
+    if budget is None or len(items) <= budget:
+        return tuple(items)
+    turns: Counter[str] = Counter()
+    order = []
+    for place, item in enumerate(items):
+        order.append((turns[item.cluster], place))
+        turns[item.cluster] += 1
+    return tuple(items[place] for place in sorted(place for _, place in sorted(order)[:budget]))
 
 
 def load_file(path: Path) -> tuple[SuiteItem, ...]:

@@ -30,6 +30,8 @@ from strop.setup import OnProgress, open_target, prepare
 MARK = "demo.json"
 ANSWER_TOKENS = 64
 # The gate hears the current model out a little longer: cut at 64 tokens, a ramble looks shorter than it is.
+# Skill items, some from each template: a night of the demo is to take minutes.
+SUITE_BUDGET = 824
 GATE_ANSWER_TOKENS = 128
 CORRECTED, REACTED_TO, HELD_OUT = 80, 120, 100
 SEED = 20
@@ -150,7 +152,12 @@ def _shown(
 
 
 def _settings(home: Home, target: str, alias: str) -> Config:
-    updates: Mapping[str, Any] = {"model": "smollm2", "target": target, "gate.answer_tokens": GATE_ANSWER_TOKENS}
+    updates: Mapping[str, Any] = {
+        "model": "smollm2",
+        "target": target,
+        "gate.answer_tokens": GATE_ANSWER_TOKENS,
+        "gate.suite_budget": SUITE_BUDGET,
+    }
     save(home, {**updates, "ollama.alias": alias})
     return load(home)
 

@@ -1,6 +1,7 @@
 """The shipped suite is whole, and a bad line is named."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -80,3 +81,14 @@ def test_a_suite_of_your_own_loads_from_a_file(tmp_path):
     path = tmp_path / "own.jsonl"
     path.write_text(json.dumps(CHOICE) + "\n", encoding="utf-8")
     assert [item.id for item in suites.load_file(path)] == ["a"]
+
+
+def test_a_budget_takes_from_every_template_in_turn_and_the_same_items_every_time():
+    items = suites.load()
+    few = suites.within(items, 400)
+    assert (len(few), few) == (400, suites.within(items, 400))
+    assert {item.cluster for item in few} == {item.cluster for item in items}
+    assert max(Counter(item.cluster for item in few).values()) == 2
+    assert [item for item in items if item in few] == list(few)
+    assert suites.within(items, None) == suites.within(items, 10_000) == items
+    assert len({item.cluster for item in suites.within(items, 100)}) == 100

@@ -133,7 +133,9 @@ def test_open_shows_the_page_and_says_where_it_is(made: Home, strop: Strop, monk
 
 def test_what_a_report_says_of_its_night(tmp_path: Path) -> None:
     config = Config()
-    rows = SimpleNamespace(counts={"sft": 40, "dpo": 30, "gate": 20, "kto": 9, "held": 7}, excluded={"too_long": 1}, warnings=())
+    rows = SimpleNamespace(
+        counts={"sft": 40, "dpo": 30, "gate": 20, "kto": 9, "held": 7}, excluded={"too_long": 1}, warnings=()
+    )
     with Journal(tmp_path / "state.db") as journal:
         run = journal.start_run("manual", "")
         journal.finish_step(journal.start_step(run, "pairs", "x"), seconds=2.0)
