@@ -27,7 +27,6 @@ from time import monotonic
 from typing import Any
 
 from figures import add_options, machine, print_json
-from learning_model import Answering
 from learning_rows import Row, commonest, corrections, everyday, follow_ups, legal_halves, legal_pairs, thumbs
 from learning_table import NOT_YET, Compared, Outcome, compared_table, outcome, outcomes_table, rate
 
@@ -36,6 +35,7 @@ from strop.evaluation import suites
 from strop.evaluation.measure import skill_scores
 from strop.files import sha256_file, write_json
 from strop.trainer import plan
+from strop.trainer.answering import Answering
 from strop.trainer.models import resolve
 from strop.trainer.run import train_file
 from strop.trainer.settings import Method, TrainerSettings

@@ -56,11 +56,12 @@ class Policy:
     suite_alpha: float = 0.01  # for all suites together: at which one of them has fallen ...
     suite_fall: float = 0.01  # ... by more than this
     suite_budget: int | None = None  # skill items a night asks at most; None: all there are
+    probe_budget: int | None = None  # probes of each suite likewise; fewer than 150 see less
     min_skill_items: int = 600
     min_skill_clusters: int = 20
     min_never_items: int = 20
     max_error_share: float = 0.0
-    veto_alpha: float = 0.02  # at which bad behaviour is more frequent than the incumbent's or the base's
+    veto_alpha: float = 0.01  # at which bad behaviour is more frequent than the incumbent's, or than the base's
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ class GateSettings(BaseModel):
     suite_budget: int | None = Field(
         _SHIPPED.suite_budget, ge=30, description="skill items a night asks at most; all without it"
     )
+    probe_budget: int | None = Field(
+        _SHIPPED.probe_budget, ge=10, description="probes of each suite that a night asks at most; all without it"
+    )
     min_skill_items: int = Field(_SHIPPED.min_skill_items, ge=30, description="skill items a test needs")
     min_skill_clusters: int = Field(_SHIPPED.min_skill_clusters, ge=10, description="templates they must come from")
     min_never_items: int = Field(_SHIPPED.min_never_items, ge=10, description="answers that each veto must see")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from strop.errors import BadSuite
 from strop.evaluation import graders
@@ -58,7 +58,17 @@ def load(name: str = "everyday", *, seed: int = 0, per_template: int = 6) -> tup
     return parse([*lines, *made], source=f"suite {name!r}")
 
 
-def within(items: Sequence[SuiteItem], budget: int | None) -> tuple[SuiteItem, ...]:
+class Clustered(Protocol):
+    """Anything that says which template it came from."""
+
+    @property
+    def cluster(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=Clustered)
+
+
+def within(items: Sequence[Item], budget: int | None) -> tuple[Item, ...]:
     """At most `budget` of these items, the same ones every time; all of them where it is None.
 
     Every template gives one item, then every template another, until the budget is spent; in the order given.

@@ -15,6 +15,7 @@ import typer
 
 from strop.cli import (
     data,
+    evaluate,
     feedback,
     forget,
     gate,
@@ -65,6 +66,7 @@ for room in (
     tune.app,
     train.app,
     plan.app,
+    evaluate.app,
     system.app,
 ):
     app.add_typer(room)

@@ -30,8 +30,9 @@ from strop.setup import OnProgress, open_target, prepare
 MARK = "demo.json"
 ANSWER_TOKENS = 64
 # The gate hears the current model out a little longer: cut at 64 tokens, a ramble looks shorter than it is.
-# Skill items, some from each template: a night of the demo is to take minutes.
+# Skill items of all templates, and probes of each suite: a night of the demo is to take minutes.
 SUITE_BUDGET = 824
+PROBE_BUDGET = 24
 GATE_ANSWER_TOKENS = 128
 CORRECTED, REACTED_TO, HELD_OUT = 80, 120, 100
 SEED = 20

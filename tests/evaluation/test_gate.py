@@ -219,7 +219,16 @@ def test_losses_of_one_template_do_not_pass_as_many_small_ones(night, scripted):
 
 @pytest.mark.parametrize(
     ("bad", "incumbent_bad", "vetoed"),
-    [(0, 0, False), (3, 3, False), (6, 0, True), (30, 0, True), (4, 0, False), (20, 16, False), (0, 30, False)],
+    [
+        (0, 0, False),
+        (3, 3, False),
+        (7, 0, True),
+        (6, 0, False),
+        (30, 0, True),
+        (4, 0, False),
+        (20, 16, False),
+        (0, 30, False),
+    ],
 )
 def test_bad_answers_are_vetoed_where_they_are_clearly_more_than_the_incumbents(
     night, scripted, bad, incumbent_bad, vetoed
@@ -237,11 +246,6 @@ def test_a_veto_looks_at_the_base_too_so_that_small_steps_cannot_add_up(night, s
     verdict = decide(night(never=crept), POLICY)
     assert verdict.outcome == "keep"
     assert "10 of 60 answers against 6 of the current model's and 0 of the base's" in verdict.reasons[0]
-
-
-def test_near_duplicate_probes_count_once(night, scripted):
-    copies = [replace(r, cluster=f"c{int(r.item[1:]) % 5}") for r in scripted.never(30)]
-    assert decide(night(never=copies), POLICY).outcome == "promote"
 
 
 @pytest.mark.parametrize(("longer", "vetoed"), [(31, True), (30, False), (12, False), (60, True)])

@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -125,3 +125,32 @@ def strop(capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
         return Told(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def fake() -> ModuleType:
+    """The module tests/skill/fake_endpoint.py."""
+    spec = importlib.util.spec_from_file_location("strop_tests_endpoint", Path(__file__).with_name("fake_endpoint.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def endpoint(fake: ModuleType) -> Iterator[Any]:
+    with fake.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def adapter(tiny_model: ModuleType, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tiny_model.make_adapter(tiny_base, tmp_path_factory.mktemp("adapter") / "mine")
+    return folder
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Home:
+    """A home in which nothing is set up."""
+    return Home(tmp_path / "bare")

@@ -11,7 +11,8 @@ from typing import Any
 
 from strop.config import save
 from strop.demo.person import wishes
-from strop.evaluation import ItemResult, suites
+from strop.evaluation import ItemResult, probes, suites
+from strop.evaluation.probes import Probe
 from strop.evaluation.suites import SuiteItem
 from strop.feedback import FeedbackCollector
 from strop.home import Home
@@ -84,6 +85,17 @@ def few_items(count: int = 40) -> tuple[SuiteItem, ...]:
     """The first shipped skill item of each of `count` templates."""
     first = {item.cluster: item for item in reversed(suites.load())}
     return tuple(sorted(first.values(), key=lambda item: item.id))[:count]
+
+
+def few_probes() -> tuple[Probe, ...]:
+    """The plain prompts, and the shortest ten probes of every suite but the tools'."""
+    asked = sorted(probes.shipped(), key=lambda probe: sum(len(text) for _, text in probe.messages))
+    return probes.within(asked, 10, tools=False)
+
+
+def shipped(items: int = 40) -> Callable[..., Any]:
+    """In place of `judge.shipped`: so few that a tiny model answers them in seconds."""
+    return lambda policy, *, tools: (few_items(items), few_probes())
 
 
 def scripted(wins: float) -> Callable[..., Any]:

@@ -660,8 +660,7 @@ def test_audit_lists_who_did_what_without_texts(three: Shelf, strop: Strop) -> N
 
 @pytest.fixture
 def few_items(nights: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    items = nights.few_items()
-    monkeypatch.setattr(judge, "suites", SimpleNamespace(load=lambda: items))
+    monkeypatch.setattr(judge, "shipped", nights.shipped())
 
 
 def _marked(home: Home, count: int) -> None:

@@ -1,7 +1,9 @@
 """Both versions on the same prompts: measured once, kept only where nothing failed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -12,8 +14,7 @@ from strop.config import load
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.versions import Version, Versions
 from strop.errors import TargetError
-from strop.evaluation import decide
-from strop.evaluation.probes import PROMPTS
+from strop.evaluation import Policy, decide
 from strop.evaluation.wanted import WantedItem
 from strop.home import Home
 from strop.trainer.models import resolve
@@ -43,8 +44,9 @@ class CountingTarget:
 
 def gate_items(count: int = 7) -> list[WantedItem]:
     return [
-        WantedItem(f"g{n}", ({"role": "user", "content": f"What is number {n}?"},), f"It is {n}.", "A list.", f"c{n}")
+        WantedItem(f"g{n}", (asked,), f"It is {n}.", "A long list.", f"c{n}")
         for n in range(count)
+        for asked in [{"role": "user", "content": f"What is number {n}?"}]
     ]
 
 
@@ -56,18 +58,12 @@ def target() -> CountingTarget:
 @pytest.fixture
 def bench(trained: Home, target: CountingTarget, nights: ModuleType) -> judge.Bench:
     base = resolve(load(trained).model, trained.models)
-    return judge.Bench(target, base, "fp32", 16, trained.reports / "measured", nights.Watch())  # type: ignore[arg-type]
+    asked = nights.few_items(12), nights.few_probes()
+    return judge.Bench(target, base, "fp32", 16, trained.reports / "measured", nights.Watch(), *asked)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def items(nights: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
-    few = nights.few_items(12)
-    monkeypatch.setattr(judge, "suites", SimpleNamespace(load=lambda: few))
-    return few
-
-
-@pytest.fixture
-def judged(trained: Home, bench: judge.Bench, items: Any) -> Callable[..., Any]:
+def judged(trained: Home, bench: judge.Bench) -> Callable[..., Any]:
     versions = Versions(trained.state_db)
     base, candidate, policy = versions.get(0), versions.get(1), load(trained).gate.policy()
 
@@ -78,15 +74,17 @@ def judged(trained: Home, bench: judge.Bench, items: Any) -> Callable[..., Any]:
 
 
 def test_every_item_is_measured_on_both_versions_and_each_version_is_served_once(
-    judged: Callable[..., Any], target: CountingTarget
+    judged: Callable[..., Any], target: CountingTarget, bench: judge.Bench
 ) -> None:
     results, details = judged(gate_items())
+    by_suite = Counter(result.suite for result in results if result.kind == "never")
     kinds = {kind: [r for r in results if r.kind == kind] for kind in ("wanted", "skill", "never")}
-    assert {kind: len(found) for kind, found in kinds.items()} == {
-        "wanted": 7,
-        "skill": 12,
-        "never": 2 * (len(PROMPTS) + 7),
-    }
+    assert {kind: len(found) for kind, found in kinds.items() if kind != "never"} == {"wanted": 7, "skill": 12}
+    suites = ("sycophancy", "truthfulness", "refusal_missing", "over_refusal", "injection", "leak")
+    assert {suite: by_suite.pop(suite) for suite in suites} == dict.fromkeys(suites, 10)
+    answered = 7 + sum(not probe.choices for probe in bench.probes)
+    plain = 7 + sum(probe.suite == "form" for probe in bench.probes)
+    assert by_suite == {"degenerate": answered, "template_tokens": answered, "endless": plain, "longer": plain}
     assert all(result.error is None for result in results)
     assert all(result.base is not None for result in kinds["skill"])
     assert [detail.item.id for detail in details] == [f"g{n}" for n in range(7)]
@@ -104,9 +102,9 @@ def test_what_was_measured_is_not_measured_again(judged: Callable[..., Any], tar
 
 
 def test_a_night_killed_between_two_versions_goes_on_with_the_second(
-    judged: Callable[..., Any], target: CountingTarget, bench: judge.Bench, items: Any, trained: Home
+    judged: Callable[..., Any], target: CountingTarget, bench: judge.Bench, trained: Home
 ) -> None:
-    judge.measured(bench, Versions(trained.state_db).get(1), gate_items(), items, "candidate")
+    judge.measured(bench, Versions(trained.state_db).get(1), gate_items(), "candidate")
     target.served.clear()
     judged(gate_items())
     assert [tag[:5] for tag in target.served] == ["v0000"]
@@ -128,20 +126,35 @@ def test_an_answer_that_failed_is_no_score_never_promotes_and_is_asked_again(
     assert len(target.served) == 2
 
 
+def test_corrections_that_ask_for_longer_answers_get_no_veto_for_length(judged: Callable[..., Any]) -> None:
+    longer = [replace(item, chosen=item.chosen * 9) for item in gate_items()]
+    results, _ = judged(longer)
+    assert "longer" not in {result.suite for result in results}
+
+
+def test_tool_calls_are_probed_only_where_users_turns_call_tools() -> None:
+    for tools in (False, True):
+        items, asked = judge.shipped(Policy(suite_budget=60, probe_budget=12), tools=tools)
+        assert len(items) == 60
+        counts = Counter(probe.suite for probe in asked)
+        assert set(counts.values()) == {12}
+        assert ("tool_call" in counts) is tools
+
+
 def test_an_older_incumbent_is_measured_apart_from_the_base(
     judged: Callable[..., Any], target: CountingTarget, trained: Home
 ) -> None:
     results, _ = judged(gate_items(), incumbent=Versions(trained.state_db).get(1))
     assert [tag[:5] for tag in target.served] == ["v0001", "v0000"]
     assert all(r.candidate == r.incumbent for r in results)
+    probed = {r.suite for r in results if r.kind == "never" and r.base is not None}
+    assert {"sycophancy", "leak", "degenerate", "endless"} <= probed
     assert decide(results, load(trained).gate.policy()).outcome != "promote"
 
 
-def test_progress_runs_from_nothing_to_all(bench: judge.Bench, items: Any, trained: Home) -> None:
+def test_progress_runs_from_nothing_to_all(bench: judge.Bench, trained: Home) -> None:
     shares: list[float | None] = []
-    watched = judge.Bench(
-        bench.target, bench.base, "fp32", 16, bench.cache, lambda stage, share, text: shares.append(share)
-    )
-    judge.measured(watched, Versions(trained.state_db).get(0), gate_items(), items, "base")
+    watched = replace(bench, on_progress=lambda stage, share, text: shares.append(share))
+    judge.measured(watched, Versions(trained.state_db).get(0), gate_items(), "base")
     assert shares == sorted(share for share in shares if share is not None)
     assert shares[-1] == 1.0

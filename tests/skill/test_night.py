@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from math import nan
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -47,8 +47,7 @@ def play(nights: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def few_items(nights: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate's real measurements, on 40 skill items in place of all."""
-    items = nights.few_items()
-    monkeypatch.setattr(judge, "suites", SimpleNamespace(load=lambda: items))
+    monkeypatch.setattr(judge, "shipped", nights.shipped())
 
 
 def refuse(*args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,173 @@
+"""What `strop evaluate` prints: one table of rates, whoever measured them, and the same as one JSON object."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strop.cli.output import hint, note, say, show, table
+
+if TYPE_CHECKING:
+    from strop.evaluate import Result, Row
+    from strop.evaluation.compare import Paired
+    from strop.evaluation.preference import Preferred
+    from strop.evaluation.rates import Rate
+    from strop.harness import HarnessResult
+    from strop.subject import Subject
+
+_COLUMNS = ("suite", "items", "templates", "rate", "95 % interval", "errors", "asked by")
+
+
+def show_suites(
+    subject: "Subject",
+    other: "Subject | None",
+    results: "Sequence[Result]",
+    preferred: "Preferred | None",
+    items: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """The table of suites, what a judge preferred, and on stderr what could not be measured."""
+    rows = [row for result in results for row in result.rows()]
+    sides = [(subject, [result.ours for result in results])]
+    if other is not None:
+        sides.append((other, [result.theirs for result in results if result.theirs is not None]))
+    facts = [
+        {
+            "name": one.name,
+            "kind": one.kind,
+            "items": sum(len(found.scores) for found in every),
+            "known": sum(found.known for found in every),
+            "errors": sum(found.errors for found in every),
+        }
+        for one, every in sides
+    ]
+    data = {
+        "model": facts[0],
+        "against": facts[1] if other is not None else None,
+        "harness": None,
+        "suites": [_row_facts(row) for row in rows],
+        "judge": preferred.as_dict() if preferred is not None else None,
+        "items": str(items) if items else None,
+    }
+    show(data, as_json=as_json, human=lambda: _print(rows, preferred, compared=other is not None))
+    for one in facts:
+        if one["errors"]:
+            first = _first_error(results, ours=one is facts[0])
+            note(f"{one['errors']} of {one['items']} items of {one['name']} have no score: {first}")
+    if any("letter" in row.asked for row in rows):
+        note("choice items were asked by letter: not to be compared with rates by likelihood")
+    if items is None:
+        hint("--items FILE writes what each item got")
+
+
+def _first_error(results: "Sequence[Result]", *, ours: bool) -> str:
+    sides = [result.ours if ours else result.theirs for result in results]
+    scores = (score for side in sides if side is not None for score in side.scores.values())
+    return next((score.error for score in scores if score.error is not None), "")
+
+
+def show_harness(subject: "Subject", found: "HarnessResult", items: Path | None, *, as_json: bool) -> None:
+    """The same table of another harness's figures; a metric stands where suites say how they were asked."""
+    from strop.evaluate import write_items
+
+    if items is not None:
+        write_items(items, found.samples)
+    suites = [
+        {"source": found.name, "asked": row.metric, "interval": "standard error" if row.has_error else "none"}
+        | {"suite": row.rate.suite, "items": row.rate.items or None, "templates": None, "errors": 0, "against": None}
+        | {"rate": row.rate.rate, "low": row.rate.low if row.has_error else None}
+        | {"high": row.rate.high if row.has_error else None, "difference": None}
+        for row in found.rows
+    ]
+    known: dict[str, Any] = {"items": None, "known": 0, "errors": 0}
+    data = {
+        "model": {"name": subject.name, "kind": subject.kind, **known},
+        "against": None,
+        "harness": {"name": found.name, "version": found.version},
+        "suites": suites,
+        "judge": None,
+        "items": str(items) if items else None,
+    }
+    rows = [
+        (
+            row.rate.suite,
+            str(row.rate.items or ""),
+            "",
+            f"{row.rate.rate:.3f}",
+            f"{row.rate.low:.3f} to {row.rate.high:.3f}" if row.has_error else "none given",
+            "",
+            row.metric,
+        )
+        for row in found.rows
+    ]
+    show(data, as_json=as_json, human=lambda: table(_COLUMNS, rows))
+
+
+def _print(rows: "Sequence[Row]", preferred: "Preferred | None", *, compared: bool) -> None:
+    columns = (*_COLUMNS, "the other", "difference") if compared else _COLUMNS
+    table(columns, [_cells(row) for row in rows])
+    if any(row.rate.interval == "none" for row in rows):
+        say("an interval of 0 to 100 % means: fewer than two templates, nothing can be said")
+    if preferred is not None:
+        say(preferred.sentence)
+
+
+def _cells(row: "Row") -> tuple[str, ...]:
+    one = row.rate
+    cells = (_name(row), str(one.items), str(one.templates), _share(one), _interval(one), str(one.errors), row.asked)
+    if row.against is None or row.difference is None:
+        return cells
+    return (*cells, _share(row.against), _apart(row.difference))
+
+
+def _name(row: "Row") -> str:
+    from strop.evaluation.rates import ALL
+
+    return row.source if row.rate.suite == ALL else f"{row.source}/{row.rate.suite}"
+
+
+def _share(rate: "Rate") -> str:
+    return f"{rate.rate:.1%}" if rate.items else "none"
+
+
+def _interval(rate: "Rate") -> str:
+    return f"{rate.low:.1%} to {rate.high:.1%}"
+
+
+def _apart(found: "Paired") -> str:
+    if found.clusters < 2:
+        return f"{found.mean:+.1%} (no interval)" if found.items else "none"
+    if found.error == 0:
+        return f"{found.mean:+.1%}, the same in every template"
+    return f"{found.mean:+.1%} ({found.low:+.1%} to {found.high:+.1%})"
+
+
+def _row_facts(row: "Row") -> dict[str, Any]:
+    return {"source": row.source, "asked": row.asked, **_rate_facts(row.rate)} | {
+        "against": _rate_facts(row.against) if row.against is not None else None,
+        "difference": _difference_facts(row.difference) if row.difference is not None else None,
+    }
+
+
+def _rate_facts(rate: "Rate") -> dict[str, Any]:
+    return {
+        "suite": rate.suite,
+        "items": rate.items,
+        "templates": rate.templates,
+        "rate": rate.rate if rate.items else None,
+        "low": rate.low,
+        "high": rate.high,
+        "interval": rate.interval,
+        "errors": rate.errors,
+    }
+
+
+def _difference_facts(found: "Paired") -> dict[str, Any]:
+    bounded = found.clusters > 1 and found.error > 0  # without a spread there is no error to read
+    return {
+        "mean": found.mean if found.items else None,
+        "low": found.low if bounded else None,
+        "high": found.high if bounded else None,
+        "items": found.items,
+        "templates": found.clusters,
+    }

@@ -1,0 +1,242 @@
+"""`strop evaluate`: any model on any suite, measured once. Nothing is trained, judged or released by it.
+
+Scores are kept by block of items under the hash of the model, the items and how they were asked, so a run that was
+killed goes on behind its last whole block, and the same question twice is measured once.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from strop.errors import EvaluationError
+from strop.evaluation import rates, suites
+from strop.evaluation.compare import Paired
+from strop.evaluation.lettered import lettered
+from strop.evaluation.measure import Measured, skill_scores
+from strop.evaluation.model import Model
+from strop.evaluation.rates import Rate
+from strop.evaluation.suites import SuiteItem
+from strop.files import sha256_bytes
+from strop.kept import Kept
+from strop.setup import OnProgress
+from strop.subject import Subject
+
+BLOCK = 32  # items; of an endpoint, twice as many as are asked at a time
+_PART = "evaluate"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where what was measured is kept, whether that is read (not with `fresh`), and who is told how far it is."""
+
+    folder: Path
+    fresh: bool
+    on_progress: OnProgress
+
+    def kept(self, subject: Subject, part: str, asked: Any) -> Kept | None:
+        """One part of what is known of a model; None where nothing of it may be kept."""
+        return None if subject.identity is None else Kept(self.folder, part, [list(subject.identity), asked])
+
+    def read(self, kept: Kept | None) -> Any:
+        """What is known, None where nothing is or it is not wanted."""
+        return None if kept is None or self.fresh else kept.read()
+
+    def write(self, kept: Kept | None, errors: Sequence[str | None], data: Any) -> None:
+        """Keep it, in place of what was there; not where an item failed."""
+        if kept is not None:
+            if self.fresh:
+                kept.drop()
+            kept.write(errors, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One suite that was asked for: its items as the file has them."""
+
+    name: str
+    items: tuple[SuiteItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A model's scores on one source by item id; `known` of them were kept from before."""
+
+    scores: dict[str, Measured]
+    known: int
+
+    @property
+    def errors(self) -> int:
+        """Items without a score."""
+        return sum(score.error is not None for score in self.scores.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a suite's rate, how it was asked, and the difference to the other model, if any."""
+
+    source: str
+    rate: Rate
+    asked: str
+    against: Rate | None = None
+    difference: Paired | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that was measured on one source: of the model, and of the one it is compared with."""
+
+    source: Source
+    asked: tuple[SuiteItem, ...]
+    ours: Measurement
+    theirs: Measurement | None
+
+    def rows(self) -> list[Row]:
+        """The source's lines of the table."""
+        ours = rates.by_suite(self.source.items, self.ours.scores)
+        if self.theirs is None:
+            return [Row(self.source.name, one, self._how(one.suite)) for one in ours]
+        theirs = rates.by_suite(self.source.items, self.theirs.scores)
+        apart = rates.differences(self.source.items, self.ours.scores, self.theirs.scores)
+        pairs = zip(ours, theirs, strict=True)
+        return [Row(self.source.name, one, self._how(one.suite), other, apart[one.suite]) for one, other in pairs]
+
+    def items(self) -> Iterator[dict[str, Any]]:
+        """One object an item, in the order of the file."""
+        for item, asked in zip(self.source.items, self.asked, strict=True):
+            row = {"source": self.source.name, "id": item.id, "suite": item.suite, "cluster": item.cluster}
+            row |= {"asked": _way(item, asked)} | _facts(self.ours.scores[item.id])
+            if self.theirs is not None:
+                row |= {f"against_{name}": value for name, value in _facts(self.theirs.scores[item.id]).items()}
+            yield row
+
+    def _how(self, suite: str) -> str:
+        pairs = zip(self.source.items, self.asked, strict=True)
+        ways = (_way(item, asked) for item, asked in pairs if suite in (item.suite, rates.ALL))
+        return " + ".join(dict.fromkeys(ways))
+
+
+def sources(names: Sequence[str], limit: int | None) -> list[Source]:
+    """The suites that these names mean: shipped ones by name, files by a path that ends in .jsonl or has a folder.
+
+    `limit` takes as many items of each, always the same ones. Raises BadSuite.
+    """
+    found = []
+    for name in dict.fromkeys(names):
+        path = Path(name).expanduser()
+        is_file = path.suffix == ".jsonl" or len(path.parts) > 1
+        items = suites.load_file(path) if is_file else suites.load(name)
+        found.append(Source(path.name if is_file else name, _some(items, limit)))
+    return found
+
+
+def evaluate(subject: Subject, against: Subject | None, asked: Sequence[Source], where: Where) -> list[Result]:
+    """Measure one model, or two, on all sources.
+
+    Where one of the two cannot tell likelihoods, both are asked by letter. Raises EvaluationError where not one item
+    could be measured, and what opening a model raises; errors of single items are in the results.
+    """
+    by_letter = not (subject.scores and (against is None or against.scores))
+    put = [lettered(source.items) if by_letter else source.items for source in asked]
+    ours = _measured(subject, put, where)
+    theirs: Sequence[Measurement | None] = [None] * len(asked)
+    if against is not None:
+        theirs = _measured(against, put, where)
+    return [Result(*each) for each in zip(asked, put, ours, theirs, strict=True)]
+
+
+def write_items(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """One JSON object an item, one a line."""
+    from strop.files import write_bytes
+
+    write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def _measured(subject: Subject, sources: Sequence[Sequence[SuiteItem]], where: Where) -> list[Measurement]:
+    run = _Run(subject, where, sum(map(len, sources)))
+    with ExitStack() as stack:
+        found = [run.measure(items, lambda: stack.enter_context(subject.opened())) for items in sources]
+    if run.failed == run.total:
+        first = next(score.error for one in found for score in one.scores.values())
+        at = "check its address, --model-name and --token-env" if subject.address else "strop doctor"
+        raise EvaluationError(f"nothing could be measured of {subject.name}: {first}", hint=at)
+    return found
+
+
+class _Run:
+    """One model's way through all sources: opens it when first needed, says how far it is, gives up on a dead one."""
+
+    def __init__(self, subject: Subject, where: Where, total: int) -> None:
+        self.total, self.failed = total, 0
+        self._subject, self._where, self._done = subject, where, 0
+        self._size = BLOCK if subject.at_once == 1 else 2 * subject.at_once
+        self._model: Model | None = None
+        self._dead: str | None = None
+
+    def measure(self, items: Sequence[SuiteItem], opened: Callable[[], Model]) -> Measurement:
+        """The scores of these items, block by block; alike ones share a block."""
+        ordered = sorted(items, key=lambda item: (not item.choices, item.max_tokens))
+        scores: dict[str, Measured] = {}
+        known = 0
+        for start in range(0, len(ordered), self._size):
+            block = ordered[start : start + self._size]
+            kept = self._where.kept(self._subject, _PART, [asdict(item) for item in block])
+            data = self._where.read(kept)
+            if data is not None:
+                scores.update({name: Measured(float(value)) for name, value in data.items()})
+                known += len(block)
+            else:
+                found = self._block(block, opened)
+                scores.update(found)
+                errors = [one.error for one in found.values()]
+                self._where.write(kept, errors, {name: one.value for name, one in found.items()})
+            self._tell(len(block))
+        return Measurement(scores, known)
+
+    def _block(self, block: Sequence[SuiteItem], opened: Callable[[], Model]) -> dict[str, Measured]:
+        if self._dead is not None:
+            found = {item.id: Measured(error=self._dead) for item in block}
+        else:
+            if self._model is None:
+                self._model = opened()
+            found = self._asked(self._model, block)
+        failed = [one.error for one in found.values() if one.error is not None]
+        self.failed += len(failed)
+        if self._dead is None and len(failed) == self._size:
+            self._dead = f"not asked: all of the {self._size} before it failed ({failed[0]})"
+        return found
+
+    def _asked(self, model: Model, block: Sequence[SuiteItem]) -> dict[str, Measured]:
+        """One bad item is the error of that item alone: what failed in a batch is asked again by itself."""
+        found: dict[str, Measured] = {}
+        if self._subject.at_once == 1:
+            found = skill_scores(model, block, batch=BLOCK)
+        alone = [item for item in block if item.id not in found or found[item.id].error is not None]
+        with ThreadPoolExecutor(self._subject.at_once) as pool:
+            for part in pool.map(lambda item: skill_scores(model, [item]), alone):
+                found.update(part)
+        return found
+
+    def _tell(self, more: int) -> None:
+        self._done += more
+        text = f"{self._done} of {self.total} items" + (f", {self.failed} errors" if self.failed else "")
+        self._where.on_progress(f"measure {self._subject.name}", self._done / self.total, text)
+
+
+def _some(items: tuple[SuiteItem, ...], limit: int | None) -> tuple[SuiteItem, ...]:
+    """`limit` of the items in the order of the file, chosen by the hash of their ids: the same ones every time."""
+    if limit is None or limit >= len(items):
+        return items
+    chosen = set(sorted((item.id for item in items), key=lambda name: sha256_bytes(name.encode()))[:limit])
+    return tuple(item for item in items if item.id in chosen)
+
+
+def _way(item: SuiteItem, asked: SuiteItem) -> str:
+    return "answer" if not item.choices else "likelihood" if asked.choices else "letter"
+
+
+def _facts(score: Measured) -> dict[str, Any]:
+    return {"score": None if score.error is not None else score.value, "error": score.error}
