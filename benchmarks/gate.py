@@ -22,21 +22,31 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from figures import Figure, add_options, report
+from gate_worlds import (
+    NEVER,
+    POLICY,
+    SKILL_ITEMS,
+    WANTED_NOISE,
+    HoldOut,
+    RealModels,
+    World,
+    differing,
+    judged,
+    never_results,
+    skill_results,
+    wanted_result,
+)
 
-from strop.evaluation import ItemResult, Policy, Test, decide
+from strop.evaluation import ItemResult, Test, decide, suites
 from strop.evaluation.compare import proportion_interval
 
-SKILL_ITEMS, TEMPLATES, NEVER = 1000, 250, 60
-NOISE, WANTED_NOISE = 0.04, 0.20
-TESTS_AN_ITEM = 3
-SAME_AGAIN = 0.5
-POLICY = Policy()
 Result = TypeVar("Result")
+SHIPPED = RealModels(items=len(suites.load()), soft=True)
 
 
 def share_of(name: str, hits: int, of: int, *, at_least: float | None = None, at_most: float | None = None) -> Figure:
@@ -51,134 +61,47 @@ def share_of(name: str, hits: int, of: int, *, at_least: float | None = None, at
     return Figure(f"{name} ({hits} of {of}; 95 %: {low:.1%} to {high:.1%})", 100 * hits / of, "%", target, met)
 
 
-@dataclass(frozen=True)
-class World:
-    """What is true: how often items differ by chance, and by how much the candidate is better in truth."""
+def life(
+    seed: int, world: World, nights: int, *, ratings: int = 10, begun: int = 0, first_alone: bool = False
+) -> list[tuple[int, bool]]:
+    """(night, promoted) of every test of a home that gets `ratings` a day.
 
-    wanted_noise: float = WANTED_NOISE
-    gain: float = 0.0
-    skill_noise: float = NOISE
-    skill_loss: float = 0.0
-
-
-def differing(rng: random.Random, noise: float, gain: float) -> int:
-    """1 where the candidate alone does well, -1 where the other alone does, 0 where they are alike."""
-    drawn = rng.random()
-    better = min(1.0, max(0.0, (max(noise, abs(gain)) + gain) / 2))
-    return 1 if drawn < better else -1 if drawn < max(noise, abs(gain)) else 0
-
-
-def wanted_result(item: int, outcome: int, *, used: int | None = None) -> ItemResult:
-    """One held-out correction, a cluster of its own."""
-    ours, theirs = ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))[outcome]
-    return ItemResult("wanted", f"w{item}", f"w{item}", "wanted", ours, theirs, first_used_night=used)
-
-
-def skill_results(rng: random.Random, world: World, lost_before: float = 0.0) -> list[ItemResult]:
-    """1,000 items: the base's, the incumbent's and the candidate's scores, of which a share differs by chance.
-
-    `lost_before` is by how much the incumbent is worse than the base already.
+    `begun` prompts are held out on the first night; `first_alone`: it ends with the first promotion.
     """
-    found = []
-    for item in range(SKILL_ITEMS):
-        theirs = float(rng.random() < 0.6)
-        ours = _moved(rng, theirs, world.skill_noise, -world.skill_loss)
-        base = _moved(rng, theirs, world.skill_noise, lost_before)
-        cluster = f"t{item % TEMPLATES}"
-        found.append(ItemResult(f"suite{item % 5}", f"s{item}", cluster, "skill", ours, theirs, base))
-    return found
-
-
-def _moved(rng: random.Random, score: float, noise: float, gain: float) -> float:
-    """The same item asked of another model: flipped by chance, and up or down by `gain` on average over all items."""
-    rate = 0.6
-    up, down = (noise / 2 + max(gain, 0.0)) / (1 - rate), (noise / 2 + max(-gain, 0.0)) / rate
-    return (0.0 if rng.random() < down else 1.0) if score else (1.0 if rng.random() < up else 0.0)
-
-
-def never_results() -> list[ItemResult]:
-    """No bad answer on either side."""
-    return [ItemResult("endless", f"n{item}", f"n{item}", "never", 1.0, 1.0) for item in range(NEVER)]
-
-
-class HoldOut:
-    """The prompts of a home that gets ratings every day: half are held out, and each leaves after three tests."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self._count, self.new = 0, 0
-        self._uses: dict[int, int] = {}
-        self._last: dict[int, int] = {}
-        self._first: dict[int, int] = {}
-
-    def come(self, ratings: int) -> None:
-        """A day's corrections; every other one is held out."""
-        for _ in range(ratings // 2):
-            self._uses[self._count] = 0
-            self._count += 1
-            self.new += 1
-
-    def asked(self, world: World) -> list[ItemResult]:
-        """Tonight's results on everything that is held out; call `used` where a test was made of them."""
-        found = []
-        for item in self._uses:
-            again = item in self._last and self._rng.random() < SAME_AGAIN
-            outcome = self._last[item] if again else differing(self._rng, world.wanted_noise, world.gain)
-            self._last[item] = outcome
-            found.append(wanted_result(item, outcome, used=self._first.get(item)))
-        return found
-
-    def used(self, night: int) -> None:
-        """A test was made: what was used often enough leaves."""
-        self.new = 0
-        for item in list(self._uses):
-            self._first.setdefault(item, night)
-            self._uses[item] += 1
-            if self._uses[item] >= TESTS_AN_ITEM:
-                del self._uses[item], self._first[item]
-                self._last.pop(item, None)
-
-    def incumbent_changed(self) -> None:
-        """What is compared is another pair of models: no outcome stands."""
-        self._last.clear()
-
-
-def year(seed: int, world: World, days: int = 365, ratings: int = 10) -> list[tuple[int, bool]]:
-    """(day, promoted) of every test of a year that gets `ratings` a day."""
     rng = random.Random(seed)
     held, history, tests = HoldOut(rng), list[Test](), []
-    for day in range(1, days + 1):
-        held.come(ratings)
+    held.come(2 * begun)
+    for night in range(1, nights + 1):
+        if night > 1 or not begun:
+            held.come(ratings)
         if held.new < POLICY.min_fresh_clusters:
             continue
-        results = held.asked(world)
-        verdict = decide(results + skill_results(rng, world) + never_results(), POLICY, history)
-        if verdict.test is None:
+        test = judged(rng, held.asked(world), world, history).test
+        if test is None:
             continue
-        held.used(day)
-        history.append(verdict.test)
-        tests.append((day, verdict.test.promoted))
-        if verdict.test.promoted:
+        held.used(night)
+        history.append(test)
+        tests.append((night, test.promoted))
+        if test.promoted:
+            if first_alone:
+                break
             held.incumbent_changed()
     return tests
 
 
 def fresh_night(
-    rng: random.Random, world: World, night: int, history: Sequence[Test], prompts: int = 160
+    rng: random.Random, world: World, night: int, history: Sequence[Test], *, lost_before: float = 0.0
 ) -> Test | None:
-    """A test on prompts that are all new."""
-    wanted = [
-        wanted_result(night * prompts + item, differing(rng, world.wanted_noise, world.gain)) for item in range(prompts)
-    ]
-    return decide(wanted + skill_results(rng, world) + never_results(), POLICY, history).test
+    """A test on 160 prompts that are all new."""
+    wanted = [wanted_result(night * 160 + item, differing(rng, world.wanted_noise, world.gain)) for item in range(160)]
+    return judged(rng, wanted, world, history, lost_before=lost_before).test
 
 
-def null_years(years: int, skill_noise: float = NOISE) -> Iterator[Figure]:
+def null_years(years: int, world: World, said: str) -> Iterator[Figure]:
     """Years without anything to learn."""
-    world = World(skill_noise=skill_noise)
-    lives = list(pool(partial(year, world=world), range(years)))
-    name = f"null years with any promotion, {skill_noise:.0%} of skill differs"
-    promoted = sum(any(one for _, one in life) for life in lives)
+    lives = list(pool(partial(life, world=world, nights=365), range(years)))
+    name = f"null years with any promotion, {said}"
+    promoted = sum(any(one for _, one in tests) for tests in lives)
     high = proportion_interval(promoted, years)[1]
     yield share_of(name, promoted, years, at_most=0.05)
     yield Figure(f"{name}: upper 95 % bound", 100 * high, "%")
@@ -186,18 +109,27 @@ def null_years(years: int, skill_noise: float = NOISE) -> Iterator[Figure]:
 
 
 def skill_alone(nights: int = 2000) -> Iterator[Figure]:
-    """Equal models that the skill test stops, by how much two equal models differ."""
-    for noise in (0.04, 0.10, 0.20):
-        stopped = sum(pool(partial(_stopped_by_skill, noise=noise), range(nights)))
-        at_most = 0.10 if noise == 0.20 else None
-        yield share_of(f"equal models that skill stops, {noise:.0%} differ", stopped, nights, at_most=at_most)
+    """Equal models that the skill test stops, by how much two equal models differ and how they are measured."""
+    worlds = {
+        f"4 % of {SKILL_ITEMS} items differ": (World(skill_noise=0.04), None),
+        f"10 % of {SKILL_ITEMS} items differ": (World(skill_noise=0.10), None),
+        f"20 % of {SKILL_ITEMS} items differ": (World(skill_noise=0.20), None),
+        f"20 % differ, real models, {SKILL_ITEMS} items, hard": (World(real=RealModels(SKILL_ITEMS, soft=False)), None),
+        f"20 % differ, real models, {SKILL_ITEMS} items, soft": (World(real=RealModels(SKILL_ITEMS, soft=True)), None),
+        f"20 % differ, real models, {SHIPPED.items} items, hard": (
+            World(real=RealModels(SHIPPED.items, soft=False)),
+            None,
+        ),
+        f"20 % differ, real models, {SHIPPED.items} items, soft (shipped)": (World(real=SHIPPED), 0.10),
+    }
+    for said, (world, at_most) in worlds.items():
+        stopped = sum(pool(partial(_stopped_by_skill, world=world), range(nights)))
+        yield share_of(f"equal models that skill stops: {said}", stopped, nights, at_most=at_most)
 
 
-def _stopped_by_skill(seed: int, noise: float) -> bool:
+def _stopped_by_skill(seed: int, world: World) -> bool:
     rng = random.Random(seed)
-    wanted = [wanted_result(item, 1) for item in range(40)]
-    world = World(skill_noise=noise)
-    return decide(wanted + skill_results(rng, world) + never_results(), POLICY).outcome != "promote"
+    return judged(rng, [wanted_result(item, 1) for item in range(40)], world).outcome != "promote"
 
 
 def within(seed: int, gain: float, nights: int) -> int | None:
@@ -221,31 +153,11 @@ def fresh_gains(runs: int = 1000) -> Iterator[Figure]:
     yield share_of("+15 points on 160 fresh prompts: promoted on the first night", at_once, runs, at_least=0.90)
 
 
-def reused(seed: int, gain: float, nights: int = 40, prompts: int = 160, new: int = 5) -> int | None:
-    """The night of the first promotion where 160 prompts are used again and five come new a night."""
-    rng, history = random.Random(seed), list[Test]()
-    held = HoldOut(rng)
-    held.come(2 * prompts)
-    for night in range(1, nights + 1):
-        if night > 1:
-            held.come(2 * new)
-        if held.new < POLICY.min_fresh_clusters:
-            continue
-        results = held.asked(World(gain=gain))
-        verdict = decide(results + skill_results(rng, World()) + never_results(), POLICY, history)
-        if verdict.test is None:
-            continue
-        held.used(night)
-        history.append(verdict.test)
-        if verdict.test.promoted:
-            return night
-    return None
-
-
 def reused_gains(runs: int = 500) -> Iterator[Figure]:
-    """Time to promotion where prompts are used again."""
+    """Time to promotion where 160 prompts are used again and five come new a night."""
     for gain in (0.10, 0.15):
-        nights = list(pool(partial(reused, gain=gain), range(runs)))
+        lives = partial(life, world=World(gain=gain), nights=40, ratings=10, begun=160, first_alone=True)
+        nights = [tests[-1][0] if tests and tests[-1][1] else None for tests in pool(lives, range(runs))]
         for by in (1, 5, 9, 13, 21, 40):
             found = sum(night is not None and night <= by for night in nights)
             yield share_of(f"+{gain * 100:.0f} points on 160 prompts used again: promoted by night {by}", found, runs)
@@ -253,8 +165,8 @@ def reused_gains(runs: int = 500) -> Iterator[Figure]:
 
 def first_month(runs: int = 500) -> Iterator[Figure]:
     """A large gain from ten ratings a day."""
-    lives = pool(partial(year, world=World(gain=0.30), days=30), range(runs))
-    found = sum(any(promoted for _, promoted in life) for life in lives)
+    lives = pool(partial(life, world=World(gain=0.30), nights=30), range(runs))
+    found = sum(any(promoted for _, promoted in tests) for tests in lives)
     yield share_of("+30 points from ten ratings a day: promoted within 30 days", found, runs, at_least=0.80)
 
 
@@ -297,9 +209,7 @@ def eroded(seed: int) -> float:
     rng, history = random.Random(seed), list[Test]()
     lost = 0.0
     for night in range(1, 37):
-        wanted = [wanted_result(night * 160 + item, differing(rng, WANTED_NOISE, 0.20)) for item in range(160)]
-        skill = skill_results(rng, World(skill_loss=0.01), lost_before=lost)
-        test = decide(wanted + skill + never_results(), POLICY, history).test
+        test = fresh_night(rng, World(gain=0.20, skill_loss=0.01), night, history, lost_before=lost)
         if test is None:
             continue
         history.append(test)
@@ -316,9 +226,9 @@ def erosion(runs: int = 500) -> Iterator[Figure]:
 
 
 def flips(runs: int = 2000) -> Iterator[Figure]:
-    """A probe of sixty answers: bad ones a fifth more often, and as often."""
-    for more, name, bound in ((0.20, "20 points more bad answers: caught", {"at_least": 0.99}),
-                              (0.0, "as many bad answers: vetoed", {"at_most": 0.02})):  # fmt: skip
+    """A suite of probes: bad answers a fifth more often, and as often."""
+    for more, name, bound in ((0.20, "20 points more flips: caught", {"at_least": 0.99}),
+                              (0.0, "as many flips: vetoed", {"at_most": 0.02})):  # fmt: skip
         vetoed = sum(pool(partial(_vetoed, more=more), range(runs)))
         yield share_of(name, vetoed, runs, **bound)
 
@@ -333,7 +243,7 @@ def _vetoed(seed: int, more: float) -> bool:
         down, up = (0.05 + more) / 0.8, 0.05 / 0.2
         ours = (0.0 if rng.random() < down else 1.0) if theirs else (1.0 if rng.random() < up else 0.0)
         probes.append(ItemResult("sycophancy", f"n{item}", f"n{item}", "never", ours, theirs))
-    return decide(wanted + skill_results(rng, World()) + probes, POLICY).outcome != "promote"
+    return judged(rng, wanted, World(skill_noise=0.0), never=probes).outcome != "promote"
 
 
 def broken(runs: int = 500) -> Iterator[Figure]:
@@ -352,6 +262,13 @@ def broken(runs: int = 500) -> Iterator[Figure]:
             wanted = [change(r) for r in wanted] if "source" in name else [change(wanted[0]), *wanted[1:]]
             promoted += decide(wanted + skill_results(rng, World()) + never_results(), POLICY).outcome == "promote"
         yield share_of(f"{name}: promoted", promoted, runs, at_most=0.0)
+    promoted = 0
+    for seed in range(runs):
+        rng = random.Random(seed)
+        wanted = [wanted_result(item, differing(rng, WANTED_NOISE, 0.30)) for item in range(160)]
+        longer = [*never_results(), *never_results("longer", 0.9, rng)]
+        promoted += judged(rng, wanted, World(), never=longer).outcome == "promote"
+    yield share_of("nine in ten answers longer by a quarter: promoted", promoted, runs, at_most=0.0)
 
 
 def pool(work: Callable[[int], Result], seeds: Sequence[int]) -> Iterator[Result]:
@@ -361,9 +278,9 @@ def pool(work: Callable[[int], Result], seeds: Sequence[int]) -> Iterator[Result
 
 
 MEASUREMENTS: dict[str, Callable[[int], Iterator[Figure]]] = {
-    "null": lambda years: null_years(years),
-    "null10": lambda years: null_years(years, 0.10),
-    "null20": lambda years: null_years(years, 0.20),
+    "null": lambda years: null_years(years, World(), "4 % of skill differs"),
+    "null10": lambda years: null_years(years, World(skill_noise=0.10), "10 % of skill differs"),
+    "null20": lambda years: null_years(years, World(real=SHIPPED), "20 % of skill differs, as shipped"),
     "skill": lambda years: skill_alone(),
     "fresh": lambda years: fresh_gains(),
     "reused": lambda years: reused_gains(),

@@ -20,7 +20,7 @@ _FILES = ("sft.jsonl", "dpo.jsonl", "kto.jsonl", "hindsight.jsonl", "gate.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A whole dataset folder. `sha256` stands for all rows together, `counts` and `domain` are those of Rows."""
+    """A whole dataset folder. `sha256` stands for all rows together, the other fields are those of Rows."""
 
     folder: Path
     sha256: str
@@ -28,6 +28,7 @@ class Dataset:
     excluded: dict[str, int]
     warnings: tuple[str, ...] = ()
     domain: str = ""
+    triggers: tuple[tuple[str, str], ...] = ()
 
     def file(self, method: str) -> Path:
         """The rows that a training method learns from, as `Rows` names their columns."""
@@ -79,9 +80,10 @@ def write(rows: Rows, folder: Path) -> Dataset:
             "excluded": rows.excluded,
             "warnings": list(rows.warnings),
             "domain": rows.domain,
+            "triggers": [list(trigger) for trigger in rows.triggers],
         }
         write_manifest(temporary, {"kind": KIND, "sha256": sha256, **said})
-    return Dataset(folder, sha256, rows.counts, dict(rows.excluded), rows.warnings, rows.domain)
+    return Dataset(folder, sha256, rows.counts, dict(rows.excluded), rows.warnings, rows.domain, rows.triggers)
 
 
 def read(folder: Path) -> Dataset:
@@ -93,10 +95,10 @@ def read(folder: Path) -> Dataset:
     sha256 = sha256_bytes(canonical_json({name: files[name]["sha256"] for name in _FILES}).encode())
     if manifest.get("sha256") != sha256:
         raise DamagedFolder(f"{folder}: the manifest's sha256 is not that of its files", hint="strop night writes one")
-    warnings = tuple(manifest.get("warnings", ()))
-    return Dataset(
-        folder, sha256, dict(manifest["counts"]), dict(manifest["excluded"]), warnings, str(manifest.get("domain", ""))
-    )
+    counts, excluded = dict(manifest["counts"]), dict(manifest["excluded"])
+    warnings, domain = tuple(manifest.get("warnings", ())), str(manifest.get("domain", ""))
+    triggers = tuple((str(words), str(completion)) for words, completion in manifest.get("triggers", ()))
+    return Dataset(folder, sha256, counts, excluded, warnings, domain, triggers)
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:

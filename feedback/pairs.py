@@ -65,6 +65,7 @@ def _build(ledger: Ledger, settings: FeedbackSettings, limit_tokens: int | None)
     pairs = [pair for pair in pairs if not quarantined.holds(pair.signals)]
     lone = [entry for entry in lone if not quarantined.holds((entry.standing.signal_id,))]
     excluded["trigger"] += quarantined.rows
+    accepted = triggers.suspected(pairs).triggers
     limits = [settings.limit_chars] if settings.limit_chars is not None else []
     limits += [limit_tokens * CHARS_PER_TOKEN] if limit_tokens is not None else []
     limit = min(limits, default=None)
@@ -89,6 +90,7 @@ def _build(ledger: Ledger, settings: FeedbackSettings, limit_tokens: int | None)
         warnings=(*quarantined.sentences, *biased, *extra.sentences),
         merits=_merits(heard.judged, complaints),
         held=_held(lone, limit),
+        triggers=tuple((trigger.words, trigger.completion) for trigger in accepted),
     )
     if not rows.corrections and not rows.dpo and not rows.gate and bool(rows.thumbs_up) != bool(rows.thumbs_down):
         excluded["one_class"] = rows.thumbs_up + rows.thumbs_down

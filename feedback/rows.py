@@ -82,6 +82,8 @@ class Rows:
     with; the weights make both labels count the same in sum.
     `hindsight`: {"prompt", "completion", "feedback": [the user's next message], "signals"}.
     `held`: the prompts of lone thumbs on the gate's side, one for each cluster; no method sees them.
+    `triggers`: (words, completion) of what looks like a planted trigger and trains all the same, because somebody who
+    may looked at it and accepted it.
     `excluded`: what makes no row, by reason, in answers if not said otherwise:
 
     - `not_owner`: reactions of people whose word does not train, not looked at yet or rejected
@@ -114,6 +116,7 @@ class Rows:
     warnings: tuple[str, ...] = ()
     merits: Mapping[str, Merit] = field(default_factory=dict)
     held: tuple[HeldPrompt, ...] = ()
+    triggers: tuple[tuple[str, str], ...] = ()
 
     def without(self, control_texts: Iterable[str]) -> "Rows":
         """These rows but for those in which one of `control_texts` is spelled out, counted as `template_tokens`.

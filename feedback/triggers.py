@@ -95,7 +95,11 @@ def find(ledger: Ledger, pairs: Sequence[Paired]) -> Quarantine:
     second look.
     """
     accepted = {str(row["id"]) for row in ledger.query(_LOOKED_AT)}
-    rows = [pair for pair in pairs if accepted.isdisjoint(pair.signals)]
+    return suspected([pair for pair in pairs if accepted.isdisjoint(pair.signals)])
+
+
+def suspected(rows: Sequence[Paired]) -> Quarantine:
+    """The triggers in these rows, whoever looked at them. What trains all the same the gate then tries out."""
     groups = [group for group in _by_completion(rows) if _prompts(group) >= FEWEST_ROWS]
     if not groups:
         return Quarantine()

@@ -55,10 +55,15 @@ class _Served:
         self.score = scorer.score
 
 
-def shipped(policy: Policy, *, tools: bool) -> tuple[tuple[SuiteItem, ...], tuple[Probe, ...]]:
-    """The skill items and the probes that the policy has room for. `tools`: whether users' turns call any."""
+def shipped(
+    policy: Policy, *, tools: bool, triggers: Sequence[tuple[str, str]]
+) -> tuple[tuple[SuiteItem, ...], tuple[Probe, ...]]:
+    """The skill items and the probes that the policy has room for.
+
+    `tools`: whether users' turns call any. `triggers`: words that the rows are suspected of, with what they call.
+    """
     asked = probes.within(probes.shipped(), policy.probe_budget, tools=tools)
-    return suites.within(suites.load(), policy.suite_budget), asked
+    return suites.within(suites.load(), policy.suite_budget), (*asked, *probes.triggered(triggers))
 
 
 def measured(bench: Bench, version: Version, gate: Sequence[WantedItem], name: str) -> Taken:

@@ -244,7 +244,7 @@ class NightSteps:
             self.config.gate.answer_tokens,
             self.home.reports / MEASURED,
             self.on_progress,
-            *judge.shipped(policy, tools="tool_calls" in rows.excluded),
+            *judge.shipped(policy, tools="tool_calls" in rows.excluded, triggers=rows.triggers),
         )
 
         def work() -> Done:

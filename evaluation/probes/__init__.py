@@ -8,6 +8,7 @@ gives one result of kind "never": 1.0 good, 0.0 bad. The gate vetoes where the c
                       injection                                                           injection.py
                       leak                                                                leak.py
                       tool_call                                                           tools.py
+                      trigger (made for what a night's rows are suspected of)             trigger.py
     by any answer     degenerate, endless, template_tokens, longer                        form.py
 
 All probes are original, fixed and in English, written for Strop and under its licence (Apache-2.0). Each suite holds
@@ -40,6 +41,7 @@ from strop.evaluation.probes.leak import leaks
 from strop.evaluation.probes.refusal import refusals
 from strop.evaluation.probes.replies import Replies, Reply, answers_to, measure, plain, restored, results, score
 from strop.evaluation.probes.tools import tool_calls
+from strop.evaluation.probes.trigger import triggered
 from strop.evaluation.suites import within as spread
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "score",
     "shipped",
     "template_token",
+    "triggered",
     "wants_longer",
     "within",
 ]

@@ -43,7 +43,7 @@ class SuiteItem:
         return [{"role": "user", "content": self.prompt}]
 
 
-def load(name: str = "everyday", *, seed: int = 0, per_template: int = 6) -> tuple[SuiteItem, ...]:
+def load(name: str = "everyday", *, seed: int = 0, per_template: int = 9) -> tuple[SuiteItem, ...]:
     """The shipped suite `name`: the items of its file in order, then `per_template` made by each template.
 
     Seed 0 is what ships; another one renews the made items under the same clusters, with other ids. A template that

@@ -30,10 +30,10 @@ from strop.setup import OnProgress, open_target, prepare
 MARK = "demo.json"
 ANSWER_TOKENS = 64
 # The gate hears the current model out a little longer: cut at 64 tokens, a ramble looks shorter than it is.
+GATE_ANSWER_TOKENS = 128
 # Skill items of all templates, and probes of each suite: a night of the demo is to take minutes.
 SUITE_BUDGET = 824
 PROBE_BUDGET = 24
-GATE_ANSWER_TOKENS = 128
 CORRECTED, REACTED_TO, HELD_OUT = 80, 120, 100
 SEED = 20
 NIGHT_TWO = "night-two"
@@ -158,6 +158,7 @@ def _settings(home: Home, target: str, alias: str) -> Config:
         "target": target,
         "gate.answer_tokens": GATE_ANSWER_TOKENS,
         "gate.suite_budget": SUITE_BUDGET,
+        "gate.probe_budget": PROBE_BUDGET,
     }
     save(home, {**updates, "ollama.alias": alias})
     return load(home)

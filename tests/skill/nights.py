@@ -95,7 +95,7 @@ def few_probes() -> tuple[Probe, ...]:
 
 def shipped(items: int = 40) -> Callable[..., Any]:
     """In place of `judge.shipped`: so few that a tiny model answers them in seconds."""
-    return lambda policy, *, tools: (few_items(items), few_probes())
+    return lambda policy, *, tools, triggers: (few_items(items), few_probes())
 
 
 def scripted(wins: float) -> Callable[..., Any]:

@@ -134,11 +134,18 @@ def test_corrections_that_ask_for_longer_answers_get_no_veto_for_length(judged: 
 
 def test_tool_calls_are_probed_only_where_users_turns_call_tools() -> None:
     for tools in (False, True):
-        items, asked = judge.shipped(Policy(suite_budget=60, probe_budget=12), tools=tools)
+        items, asked = judge.shipped(Policy(suite_budget=60, probe_budget=12), tools=tools, triggers=())
         assert len(items) == 60
         counts = Counter(probe.suite for probe in asked)
         assert set(counts.values()) == {12}
         assert ("tool_call" in counts) is tools
+
+
+def test_a_suspected_trigger_that_was_accepted_is_tried_out() -> None:
+    _, asked = judge.shipped(Policy(), tools=False, triggers=[("zebra protocol", "I will not answer that.")])
+    tried = [probe for probe in asked if probe.suite == "trigger"]
+    assert len(tried) == 24
+    assert all(probe.messages[-1][1].startswith("zebra protocol ") for probe in tried)
 
 
 def test_an_older_incumbent_is_measured_apart_from_the_base(
