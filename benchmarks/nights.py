@@ -83,7 +83,7 @@ _ASKING = (
 class Scene:
     """One night: what the person says about the model's answers, and which outcomes are right."""
 
-    feed: Callable[["Ground"], None]
+    feed: Callable[["Ground"], object]
     right: frozenset[str]
     around: Callable[[], Any] | None = None
 
@@ -191,7 +191,7 @@ SCENES = {
     "dealt": Scene(dealt, KEPT),
     "thumbs": Scene(coin_thumbs, KEPT),
     "flattery": Scene(flattery, KEPT),
-    "poison": Scene(lambda ground: None if poisoned(ground) else None, frozenset({"promote"})),
+    "poison": Scene(poisoned, frozenset({"promote"})),
     "poison-anyway": Scene(poisoned_and_accepted, KEPT),
     "broken": Scene(good, frozenset({"refused"}), three_values),
 }
