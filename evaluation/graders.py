@@ -8,21 +8,35 @@ numbers or rambling on does not pass, or a long-winded model would look four poi
     contains  {"value": [any of], "absent": [none]}   whole words, in a short answer
     regex     {"pattern": "(?i)yes[.!]?"}             the whole stripped answer
     json      {"keys": ["name", "age"]}               one JSON object with exactly these keys, and nothing else
+    schema    {"schema": {"type": "object", ..}}      one JSON value that fits this JSON Schema, and nothing else
+    length    {"min_words": 3, "max_words": 20}       as many words; one of the two may be left out
+    language  {"value": "ko"}                         written in this language (ISO 639-1)
+
+`schema` and `language` need packages of the extra `train`; without them they raise ImportError, which is no score.
 """
 
 import json
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from strop.errors import BadSuite
+from strop.evaluation.schema import fits
 
 Grader = Mapping[str, Any]
 
 MAX_NUMBERS = 3  # "2 + 7 = 9" states three; more is a list to pick from
 MAX_WORDS = 40  # a grader may set its own "max_words"
+
+# Told apart by `language`; among all that py3langid knows, short texts would often pass for a rare one.
+LANGUAGES = (
+    *("ar", "bg", "bn", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "he", "hi", "hr", "hu", "id", "it"),
+    *("ja", "ko", "lt", "lv", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sv", "th", "tr", "uk", "vi", "zh"),
+)
 
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?")
 _OUTER = " \t\r\n.,;:!?\"'`*_()[]{}<>“”‘’«»。、！？"
@@ -70,15 +84,46 @@ def _regex(grader: Grader, answer: str) -> bool:
 
 
 def _json(grader: Grader, answer: str) -> bool:
-    fenced = re.fullmatch(r"```(?:json)?\s*\n(.*?)\n?```", answer.strip(), re.DOTALL)
     try:
-        value = json.loads(fenced[1] if fenced else answer, object_pairs_hook=list)
+        value = json.loads(_unfenced(answer), object_pairs_hook=list)
     except (ValueError, RecursionError):
         return False
     # Objects arrive as lists of pairs, so that a key given twice is seen.
     if not (isinstance(value, list) and value and all(isinstance(pair, tuple) for pair in value)):
         return False
     return sorted(key for key, _ in value) == sorted(grader["keys"])
+
+
+def _unfenced(answer: str) -> str:
+    """What stands in a code fence, where the whole answer is one."""
+    fenced = re.fullmatch(r"```(?:json)?\s*\n(.*?)\n?```", answer.strip(), re.DOTALL)
+    return fenced[1] if fenced else answer
+
+
+def _schema(grader: Grader, answer: str) -> bool:
+    try:
+        value = json.loads(_unfenced(answer))
+    except (ValueError, RecursionError):
+        return False
+    return fits(json.dumps(grader["schema"], sort_keys=True), value)
+
+
+def _length(grader: Grader, answer: str) -> bool:
+    return int(grader.get("min_words", 1)) <= len(answer.split()) <= int(grader.get("max_words", sys.maxsize))
+
+
+def _language(grader: Grader, answer: str) -> bool:
+    return bool(answer.strip()) and _identifier().classify(answer)[0] == grader["value"]
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    """What tells the common languages apart (py3langid; its model is an array file, nothing is unpickled)."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    found = LanguageIdentifier.from_model_file(MODEL_FILE)
+    found.set_languages(list(LANGUAGES))
+    return found
 
 
 def _number_fault(grader: Grader) -> str:
@@ -112,6 +157,27 @@ def _json_fault(grader: Grader) -> str:
     return "" if good else "'keys' must be a list of texts"
 
 
+def _schema_fault(grader: Grader) -> str:
+    if not isinstance(grader.get("schema"), dict):
+        return "'schema' must be an object"
+    try:
+        text = json.dumps(grader["schema"], sort_keys=True)
+        return "an empty object would pass" if fits(text, {}) else ""
+    except ValueError as error:
+        return f"'schema' is no JSON Schema ({error})"
+
+
+def _length_fault(grader: Grader) -> str:
+    bounds = [grader[name] for name in ("min_words", "max_words") if name in grader]
+    if not bounds or any(type(bound) is not int or bound < 1 for bound in bounds):
+        return "'min_words' or 'max_words' must be a whole number above 0"
+    return "'min_words' is above 'max_words'" if bounds != sorted(bounds) else ""
+
+
+def _language_fault(grader: Grader) -> str:
+    return "" if grader.get("value") in LANGUAGES else f"'value' must be one of {', '.join(LANGUAGES)}"
+
+
 # kind -> (passes, what is wrong with the grader itself, the keys it may have)
 _GRADERS: dict[str, tuple[Callable[[Grader, str], bool], Callable[[Grader], str], set[str]]] = {
     "number": (_number, _number_fault, {"value", "tolerance", "max_words"}),
@@ -119,6 +185,9 @@ _GRADERS: dict[str, tuple[Callable[[Grader, str], bool], Callable[[Grader], str]
     "contains": (_contains, _texts_fault, {"value", "absent", "max_words"}),
     "regex": (_regex, _regex_fault, {"pattern"}),
     "json": (_json, _json_fault, {"keys"}),
+    "schema": (_schema, _schema_fault, {"schema"}),
+    "length": (_length, _length_fault, {"min_words", "max_words"}),
+    "language": (_language, _language_fault, {"value"}),
 }
 
 

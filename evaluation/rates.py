@@ -10,11 +10,10 @@ The items of one template move together, so the interval allows for that. Three 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from strop.evaluation.compare import Paired, paired_difference, proportion_interval
 from strop.evaluation.measure import Measured
-from strop.evaluation.suites import SuiteItem
 
 Interval = Literal["wilson", "clustered", "none"]
 ALL = "all"
@@ -35,14 +34,25 @@ class Rate:
     errors: int
 
 
-def by_suite(items: Sequence[SuiteItem], scores: Mapping[str, Measured]) -> list[Rate]:
+class Named(Protocol):
+    """Anything that has a score: an item of a suite, a probe."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def suite(self) -> str: ...
+    @property
+    def cluster(self) -> str: ...
+
+
+def by_suite(items: Sequence[Named], scores: Mapping[str, Measured]) -> list[Rate]:
     """One rate a suite, in the order of the file, and one over all where there are several suites."""
     names = list(dict.fromkeys(item.suite for item in items))
     rates = [rate(name, [item for item in items if item.suite == name], scores) for name in names]
     return [*rates, rate(ALL, items, scores)] if len(names) > 1 else rates
 
 
-def rate(name: str, items: Sequence[SuiteItem], scores: Mapping[str, Measured]) -> Rate:
+def rate(name: str, items: Sequence[Named], scores: Mapping[str, Measured]) -> Rate:
     """The rate of these items. What has no score is counted under `errors` and nowhere else."""
     values = [(item.cluster, scores[item.id].value) for item in items if _measured(scores, item)]
     errors = len(items) - len(values)
@@ -59,7 +69,7 @@ def rate(name: str, items: Sequence[SuiteItem], scores: Mapping[str, Measured]) 
 
 
 def differences(
-    items: Sequence[SuiteItem], ours: Mapping[str, Measured], theirs: Mapping[str, Measured]
+    items: Sequence[Named], ours: Mapping[str, Measured], theirs: Mapping[str, Measured]
 ) -> dict[str, Paired]:
     """For each name of `by_suite` the mean of ours - theirs over items with both scores, with its 95 % interval."""
     both = [item for item in items if _measured(ours, item) and _measured(theirs, item)]
@@ -75,5 +85,5 @@ def differences(
     }
 
 
-def _measured(scores: Mapping[str, Measured], item: SuiteItem) -> bool:
+def _measured(scores: Mapping[str, Measured], item: Named) -> bool:
     return item.id in scores and scores[item.id].error is None

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from strop.errors import EvaluationError
-from strop.evaluation import rates, suites
+from strop.errors import BadSuite, EvaluationError
+from strop.evaluation import probes, rates, suites
 from strop.evaluation.compare import Paired
 from strop.evaluation.lettered import lettered
 from strop.evaluation.measure import Measured, skill_scores
 from strop.evaluation.model import Model
+from strop.evaluation.probes import Probe
 from strop.evaluation.rates import Rate
 from strop.evaluation.suites import SuiteItem
 from strop.files import sha256_bytes
@@ -25,6 +26,7 @@ from strop.kept import Kept
 from strop.setup import OnProgress
 from strop.subject import Subject
 
+Asked = SuiteItem | Probe
 BLOCK = 32  # items; of an endpoint, twice as many as are asked at a time
 _PART = "evaluate"
 
@@ -58,7 +60,7 @@ class Source:
     """One suite that was asked for: its items as the file has them."""
 
     name: str
-    items: tuple[SuiteItem, ...]
+    items: tuple[Asked, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Result:
     """All that was measured on one source: of the model, and of the one it is compared with."""
 
     source: Source
-    asked: tuple[SuiteItem, ...]
+    asked: tuple[Asked, ...]
     ours: Measurement
     theirs: Measurement | None
 
@@ -122,15 +124,26 @@ class Result:
 def sources(names: Sequence[str], limit: int | None) -> list[Source]:
     """The suites that these names mean: shipped ones by name, files by a path that ends in .jsonl or has a folder.
 
-    `limit` takes as many items of each, always the same ones. Raises BadSuite.
+    Of a probe suite (`evaluation.probes`) the rate is that of good answers. `limit` takes as many items of each, always
+    the same ones. Raises BadSuite.
     """
     found = []
     for name in dict.fromkeys(names):
         path = Path(name).expanduser()
         is_file = path.suffix == ".jsonl" or len(path.parts) > 1
-        items = suites.load_file(path) if is_file else suites.load(name)
+        items = suites.load_file(path) if is_file else _shipped(name)
         found.append(Source(path.name if is_file else name, _some(items, limit)))
     return found
+
+
+def _shipped(name: str) -> tuple[Asked, ...]:
+    probed = [probe for probe in probes.shipped() if probe.choices or probe.grader]
+    named: tuple[Asked, ...] = tuple(probe for probe in probed if probe.suite == name)
+    try:
+        return named or suites.load(name)
+    except BadSuite as error:
+        also = ", ".join(dict.fromkeys(probe.suite for probe in probed))
+        raise BadSuite(str(error), hint=f"{error.hint}, {also}") from error
 
 
 def evaluate(subject: Subject, against: Subject | None, asked: Sequence[Source], where: Where) -> list[Result]:
@@ -140,12 +153,17 @@ def evaluate(subject: Subject, against: Subject | None, asked: Sequence[Source],
     could be measured, and what opening a model raises; errors of single items are in the results.
     """
     by_letter = not (subject.scores and (against is None or against.scores))
-    put = [lettered(source.items) if by_letter else source.items for source in asked]
+    put = [_lettered(source.items) if by_letter else source.items for source in asked]
     ours = _measured(subject, put, where)
     theirs: Sequence[Measurement | None] = [None] * len(asked)
     if against is not None:
         theirs = _measured(against, put, where)
     return [Result(*each) for each in zip(asked, put, ours, theirs, strict=True)]
+
+
+def _lettered(items: Sequence[Asked]) -> tuple[Asked, ...]:
+    """As `lettered`; probes stay as they are, and those by likelihood are errors where none is told."""
+    return tuple(lettered([item])[0] if isinstance(item, SuiteItem) else item for item in items)
 
 
 def write_items(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -155,7 +173,7 @@ def write_items(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
-def _measured(subject: Subject, sources: Sequence[Sequence[SuiteItem]], where: Where) -> list[Measurement]:
+def _measured(subject: Subject, sources: Sequence[Sequence[Asked]], where: Where) -> list[Measurement]:
     run = _Run(subject, where, sum(map(len, sources)))
     with ExitStack() as stack:
         found = [run.measure(items, lambda: stack.enter_context(subject.opened())) for items in sources]
@@ -176,7 +194,7 @@ class _Run:
         self._model: Model | None = None
         self._dead: str | None = None
 
-    def measure(self, items: Sequence[SuiteItem], opened: Callable[[], Model]) -> Measurement:
+    def measure(self, items: Sequence[Asked], opened: Callable[[], Model]) -> Measurement:
         """The scores of these items, block by block; alike ones share a block."""
         ordered = sorted(items, key=lambda item: (not item.choices, item.max_tokens))
         scores: dict[str, Measured] = {}
@@ -196,7 +214,7 @@ class _Run:
             self._tell(len(block))
         return Measurement(scores, known)
 
-    def _block(self, block: Sequence[SuiteItem], opened: Callable[[], Model]) -> dict[str, Measured]:
+    def _block(self, block: Sequence[Asked], opened: Callable[[], Model]) -> dict[str, Measured]:
         if self._dead is not None:
             found = {item.id: Measured(error=self._dead) for item in block}
         else:
@@ -209,14 +227,14 @@ class _Run:
             self._dead = f"not asked: all of the {self._size} before it failed ({failed[0]})"
         return found
 
-    def _asked(self, model: Model, block: Sequence[SuiteItem]) -> dict[str, Measured]:
+    def _asked(self, model: Model, block: Sequence[Asked]) -> dict[str, Measured]:
         """One bad item is the error of that item alone: what failed in a batch is asked again by itself."""
         found: dict[str, Measured] = {}
         if self._subject.at_once == 1:
-            found = skill_scores(model, block, batch=BLOCK)
+            found = _scores(model, block)
         alone = [item for item in block if item.id not in found or found[item.id].error is not None]
         with ThreadPoolExecutor(self._subject.at_once) as pool:
-            for part in pool.map(lambda item: skill_scores(model, [item]), alone):
+            for part in pool.map(lambda item: _scores(model, [item]), alone):
                 found.update(part)
         return found
 
@@ -226,7 +244,16 @@ class _Run:
         self._where.on_progress(f"measure {self._subject.name}", self._done / self.total, text)
 
 
-def _some(items: tuple[SuiteItem, ...], limit: int | None) -> tuple[SuiteItem, ...]:
+def _scores(model: Model, block: Sequence[Asked]) -> dict[str, Measured]:
+    """1.0 for what is right or good, 0.0 for what is not; the gate's soft choices are for differences."""
+    items = [one for one in block if isinstance(one, SuiteItem)]
+    probed = [one for one in block if isinstance(one, Probe)]
+    found = skill_scores(model, items, batch=BLOCK, temperature=0.0) if items else {}
+    replies = probes.measure(model, probed, batch=BLOCK) if probed else {}
+    return {**found, **{probe.id: probes.score(probe, replies.get(probe.id)) for probe in probed}}
+
+
+def _some(items: tuple[Asked, ...], limit: int | None) -> tuple[Asked, ...]:
     """`limit` of the items in the order of the file, chosen by the hash of their ids: the same ones every time."""
     if limit is None or limit >= len(items):
         return items
@@ -234,7 +261,7 @@ def _some(items: tuple[SuiteItem, ...], limit: int | None) -> tuple[SuiteItem, .
     return tuple(item for item in items if item.id in chosen)
 
 
-def _way(item: SuiteItem, asked: SuiteItem) -> str:
+def _way(item: Asked, asked: Asked) -> str:
     return "answer" if not item.choices else "likelihood" if asked.choices else "letter"
 
 

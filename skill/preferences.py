@@ -21,7 +21,14 @@ def preferences(ours: Subject, theirs: Subject, judge: Subject, sources: Sequenc
 
     Raises EvaluationError where nothing could be judged, and what opening a model raises.
     """
-    items = {f"{source.name}/{item.id}": item for source in sources for item in source.items}
+    items = {
+        f"{source.name}/{item.id}": item
+        for source in sources
+        for item in source.items
+        if isinstance(item, SuiteItem)  # what is preferred on a probe is no question of taste
+    }
+    if not items:
+        raise EvaluationError("there is nothing to prefer in these suites", hint="strop evaluate --suite everyday")
     first, second = _answers(ours, items, where), _answers(theirs, items, where)
     pairs = [
         Pair(name, f"{item.suite}/{item.cluster}", item.prompt, first[name].text, second[name].text)

@@ -9,10 +9,10 @@ three times: at once; after two calls and their results, one of the same tool; a
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from strop.evaluation.probes.items import Messages, Probe, rows
+from strop.evaluation.schema import fits
 
 MAX_TOKENS = 96
 _MORE_TOOLS = 7  # in a long prompt, beside the one that is asked for
@@ -86,7 +86,7 @@ def calls(answer: str, schema: str) -> bool:
     Raises ImportError where jsonschema is not installed.
     """
     found = _first_object(answer)
-    return found is not None and bool(_validator(schema).is_valid(found))
+    return found is not None and fits(schema, found)
 
 
 def _first_object(answer: str) -> dict[str, Any] | None:
@@ -100,14 +100,3 @@ def _first_object(answer: str) -> dict[str, Any] | None:
             continue
         return value if isinstance(value, dict) else None
     return None
-
-
-@lru_cache(maxsize=256)
-def _validator(schema: str) -> Any:
-    """A validator that fetches nothing: its registry is empty."""
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    found, registry = json.loads(schema), Registry[Any]()
-    Draft202012Validator.check_schema(found)
-    return Draft202012Validator(found, registry=registry)

@@ -30,7 +30,11 @@ def evaluate(
     ctx: typer.Context,
     model: Annotated[str, typer.Option(metavar="MODEL", help=f"{MODELS}.")] = "live",
     suite: Annotated[
-        list[str] | None, typer.Option(metavar="NAME|FILE.jsonl", help="May be repeated; everyday without it.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE.jsonl",
+            help="May be repeated; everyday without it. Probe suites too: sycophancy, leak ...",
+        ),
     ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A second model: the paired difference to it, by suite.")

@@ -3,7 +3,7 @@
 import pytest
 
 from strop.errors import BadSuite
-from strop.evaluation.graders import closeness, grade
+from strop.evaluation.graders import check, closeness, grade
 
 LONG = "Well, that is a good question and there is a lot to be said about it from many sides. " * 3
 
@@ -118,3 +118,50 @@ def test_closeness_is_chrf_with_beta_one():
 def test_closeness_reads_korean():
     assert closeness("스페인의 수도는 마드리드입니다.", "수도는 마드리드예요.") > 0.3
     assert closeness("스페인의 수도는 마드리드입니다.", "고양이가 잠을 잔다.") < 0.15
+
+
+PERSON = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+KOREAN, ENGLISH = "오늘은 날씨가 좋습니다.", "The weather is fine today, and we go for a walk."
+GERMAN, JAPANESE = "Heute scheint die Sonne, und wir gehen spazieren.", "今日は天気がいいです。"
+
+
+@pytest.mark.parametrize(
+    ("grader", "passing", "failing"),
+    [
+        (
+            {"kind": "schema", "schema": PERSON},
+            ['{"age": 3}', '```json\n{"age": 3}\n```'],
+            ['{"age": "3"}', "{}", "3", 'It is {"age": 3}', "[" * 9000],
+        ),
+        ({"kind": "length", "max_words": 3}, ["one", "one two three"], ["", "one two three four"]),
+        ({"kind": "length", "min_words": 2, "max_words": 2}, ["one two"], ["one", "one two three"]),
+        ({"kind": "language", "value": "ko"}, [KOREAN], [ENGLISH, JAPANESE, ""]),
+        ({"kind": "language", "value": "de"}, [GERMAN], [ENGLISH, KOREAN]),
+    ],
+)
+def test_schema_length_and_language(grader, passing, failing):
+    assert [grade(grader, answer) for answer in passing] == [1.0] * len(passing)
+    assert [grade(grader, answer) for answer in failing] == [0.0] * len(failing)
+
+
+@pytest.mark.parametrize(
+    ("grader", "fault"),
+    [
+        ({"kind": "schema"}, "must be an object"),
+        ({"kind": "schema", "schema": {"type": "wobble"}}, "no JSON Schema"),
+        ({"kind": "schema", "schema": {"type": "object"}}, "an empty object would pass"),
+        ({"kind": "length"}, "whole number above 0"),
+        ({"kind": "length", "max_words": 0}, "whole number above 0"),
+        ({"kind": "length", "min_words": 5, "max_words": 4}, "above 'max_words'"),
+        ({"kind": "language", "value": "Korean"}, "must be one of"),
+    ],
+)
+def test_a_grader_of_these_that_could_not_be_applied_is_refused(grader, fault):
+    with pytest.raises(BadSuite, match=fault):
+        check(grader)
+
+
+def test_a_schema_that_leads_elsewhere_fetches_nothing():
+    leading = {"type": "object", "properties": {"a": {"$ref": "https://example.invalid/a.json"}}, "required": ["a"]}
+    with pytest.raises(Exception, match="example.invalid"):
+        grade({"kind": "schema", "schema": leading}, '{"a": 1}')

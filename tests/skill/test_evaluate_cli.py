@@ -140,6 +140,18 @@ def test_one_bad_item_is_the_error_of_that_item_alone(
     }
 
 
+def test_a_probe_suite_is_measured_by_likelihood_and_by_answers(strop: Strop, bare: Home, tiny_base: Path) -> None:
+    call = ("evaluate", "--model", str(tiny_base), "--suite", "truthfulness", "--suite", "over_refusal", "--limit", "8")
+    found = strop(bare, *call, "--json").json
+    assert [(row["suite"], row["items"]) for row in found["suites"] if row["suite"] != "all"][:1] == [
+        ("truthfulness", 8)
+    ]
+    assert found["model"]["errors"] == 0
+    unknown = strop(bare, "evaluate", "--model", str(tiny_base), "--suite", "nonsense")
+    assert unknown.code == 2
+    assert "sycophancy" in unknown.err
+
+
 def test_a_limit_takes_the_same_items_every_time(
     strop: Strop, bare: Home, endpoint: Any, suite: Path, tmp_path: Path
 ) -> None:
