@@ -7,7 +7,7 @@ Sources
     sign test            Conover, Practical Nonparametric Statistics, 3rd ed., section 3.4 (McNemar's exact form)
     Wilson interval      Wilson, JASA 22 (1927); recommended for small n by Brown, Cai and DasGupta (2001)
     clustered error      Miller, Adding Error Bars to Evals (arXiv:2411.00640), with the factor G / (G - 1)
-    Student's t          quantile by the expansion of Abramowitz and Stegun 26.7.5, distribution by 26.7.3 and 26.7.4
+    Student's t          the finite series of Abramowitz and Stegun 26.7.3 and 26.7.4
 """
 
 from collections.abc import Hashable, Iterable, Mapping
@@ -135,15 +135,13 @@ def share(k: int, n: int) -> Estimate:
 
 @lru_cache(maxsize=1024)
 def t_quantile(probability: float, degrees: int) -> float:
-    """Student's t quantile; within 0.2 % of the exact one from 10 degrees of freedom on."""
-    z = _NORMAL.inv_cdf(probability)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / float(degrees) ** power for power, term in enumerate(terms, start=1))
+    """Student's t quantile, for a probability above a half: where `t_below` reaches it, found by bisection."""
+    low, high = 0.0, 1.0
+    while t_below(high, degrees) < probability:
+        low, high = high, 2 * high
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if t_below(middle, degrees) < probability else (low, middle)
+    return high
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +193,7 @@ def fall(difference: Paired, by: float = 0.0) -> float:
 
 
 def t_below(t: float, degrees: int) -> float:
-    """P(T <= t) for Student's t, exact: the finite series of Abramowitz and Stegun 26.7.3 and 26.7.4."""
+    """P(T <= t) for Student's t, exact (Abramowitz and Stegun 26.7.3 for odd degrees, 26.7.4 for even ones)."""
     angle = atan2(t, sqrt(degrees))
     cosine = cos(angle)
     odd = degrees % 2

@@ -72,10 +72,11 @@ def test_interval_of_nothing_is_everything():
     assert compare.proportion_interval(0, 0) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("degrees", [10, 19, 40, 92, 500])
-@pytest.mark.parametrize("probability", [0.9, 0.95, 0.975, 0.995])
-def test_t_quantile_is_within_a_five_hundredth_of_scipy(probability, degrees):
-    assert compare.t_quantile(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), rel=0.002)
+def test_t_quantile_equals_scipy_on_1000_random_inputs():
+    rng = random.Random(47)
+    for _ in range(1000):
+        probability, degrees = rng.uniform(0.51, 0.999), rng.choice([1, 2, 3, rng.randint(4, 400)])
+        assert compare.t_quantile(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), rel=1e-9)
 
 
 def test_paired_difference_without_clusters_equals_the_textbook_t_bound():
@@ -183,4 +184,59 @@ def test_items_needed_is_where_the_bound_of_1000_random_differences_would_be():
             continue
         reach = float(stats.t.ppf(0.95, len(values) - 1)) * float(stats.sem(values))
         in_all = len(values) * (reach / (found.mean + margin)) ** 2
-        assert more == pytest.approx(max(0.0, in_all - len(values)), rel=0.01, abs=1.5)
+        assert abs(in_all - round(in_all)) < 1e-6 or more == max(0, math.ceil(in_all) - len(values))
+
+
+def test_items_needed_counts_clusters_and_not_items():
+    found = compare.paired_difference((n % 3, value) for n, value in enumerate([0.5, -0.4, 0.1] * 20))
+    reach = float(stats.t.ppf(0.95, 2)) * found.error
+    assert compare.items_needed(found, 0.2) == math.ceil(60 * (reach / (found.mean + 0.2)) ** 2) - 60
+    assert compare.items_needed(compare.paired_difference([("one", 0.1), ("one", 0.3)]), 0.2) is None
+
+
+def test_ratings_needed_stops_where_one_rating_fewer_would_not_do():
+    """On 300 random tallies: the share is kept, rounded down, as the figures of a night would show it."""
+    rng = random.Random(53)
+    told = []
+    for _ in range(300):
+        wins, losses, alpha = rng.randint(2, 60), rng.randint(0, 50), rng.choice([0.05, 0.0144, 0.002])
+        more = compare.ratings_needed(wins, losses, alpha)
+
+        def settled(total, wins=wins, losses=losses, alpha=alpha):
+            won = wins * total // (wins + losses)
+            return compare.sign_test(won, total - won) <= alpha
+
+        if more is None:
+            assert wins <= losses or not settled(5000)
+        elif more == 0:
+            assert settled(wins + losses)
+        else:
+            told.append(more)
+            assert settled(wins + losses + more)
+            assert not settled(wins + losses + more - 1)
+    assert min(told) < 5 < 100 < max(told)
+
+
+def test_what_is_settled_at_exactly_alpha_is_settled():
+    assert compare.sign_test(5, 0) == 0.03125
+    assert compare.ratings_needed(5, 0, 0.03125) == 0
+    assert compare.ratings_needed(4, 0, 0.03125) == 1
+    assert compare.wins_needed(5, 0.03125) == 5
+    assert compare.wins_needed(1, 0.5) == 1
+    assert compare.ratings_needed(3, 0, 0.0) is None
+
+
+def test_the_limit_itself_is_still_tried():
+    more = compare.ratings_needed(60, 50, 0.01)
+    in_all = 110 + more
+    assert compare.ratings_needed(60, 50, 0.01, limit=in_all) is not None
+    assert compare.ratings_needed(60, 50, 0.01, limit=111) is None
+    default = compare.ratings_needed(2400, 2390, 0.4)
+    assert default == compare.ratings_needed(2400, 2390, 0.4, limit=5000)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 24, 150, 999])
+def test_none_and_all_have_an_end_that_is_exact(n):
+    assert compare.proportion_interval(0, n)[0] == 0.0
+    assert compare.proportion_interval(n, n)[1] == 1.0
+    assert compare.proportion_interval(n, n)[0] == pytest.approx(1 - compare.proportion_interval(0, n)[1])

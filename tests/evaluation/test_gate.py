@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from strop.evaluation import ItemResult, Policy, Test, decide
+from strop.evaluation import ItemResult, Policy, Test, compare, decide
 
 POLICY = Policy()
 
@@ -210,6 +210,45 @@ def test_too_few_skill_items_or_templates_never_promote(night, scripted, counts)
     assert decide(night(skill=scripted.skill(**counts)), POLICY).outcome == "undecided"
 
 
+def test_too_few_skill_items_say_how_many_are_missing(night, scripted):
+    assert decide(night(skill=scripted.skill(items=590)), POLICY).needed == 10
+    few = decide(night(skill=scripted.skill(items=700, templates=19)), POLICY)
+    assert few.needed is None
+    assert "Only 700 skill items from 19 templates; the test needs 600 from 20." in few.reasons
+
+
+def test_what_was_undecided_comes_first_and_says_its_figures(night, scripted):
+    """Wanted alone would promote; skill is undecided by hard items, and the words count what passed."""
+    verdict = decide(night(skill=scripted.skill(won=85, lost=90, templates=700)), POLICY)
+    assert verdict.reasons[0].startswith(
+        "Skill against the current model: 87.1 % against 87.9 % on 700 items (85 won, 90 lost), −0.7 points"
+    )
+    assert f"about {verdict.needed} more items would settle it" in verdict.reasons[0]
+    hopeless = decide(night(skill=scripted.skill(won=85, lost=95, templates=700)), POLICY)
+    assert hopeless.needed > 2000
+    assert "would settle it" not in hopeless.reasons[0]
+
+
+def test_an_even_choice_that_becomes_sure_counts_as_won(night, scripted):
+    surer = [replace(r, candidate=0.9, incumbent=0.5, base=0.5) for r in scripted.skill(won=0, lost=0)]
+    assert "(700 won, 0 lost)" in decide(night(skill=surer), POLICY).reasons[1]
+    lost = [replace(r, candidate=0.5, incumbent=0.9, base=0.9) for r in scripted.skill(won=0, lost=0)]
+    assert "(0 won, 700 lost)" in decide(night(skill=lost), POLICY).reasons[0]
+
+
+def test_only_an_undecided_night_says_how_many_more_it_needs(night, scripted):
+    kept = decide(night(wanted=scripted.wanted(20, 14), never=scripted.never(30)), POLICY)
+    assert (kept.outcome, kept.needed) == ("keep", None)
+    both = decide(night(wanted=scripted.wanted(20, 14), skill=scripted.skill(items=590)), POLICY)
+    assert both.needed == decide(night(wanted=scripted.wanted(20, 14)), POLICY).needed > 10
+
+
+def test_ties_come_along_in_what_more_is_needed(night, scripted):
+    alone = decide(night(wanted=scripted.wanted(20, 14)), POLICY).needed
+    tied = decide(night(wanted=scripted.wanted(20, 14, 34)), POLICY).needed
+    assert (alone, tied) == (compare.ratings_needed(20, 14, decide(night(), POLICY).alpha_spent), 2 * alone)
+
+
 def test_losses_of_one_template_do_not_pass_as_many_small_ones(night, scripted):
     spread = scripted.skill(won=60, lost=60)
     lumped = [replace(r, cluster="one" if r.incumbent > r.candidate else r.cluster) for r in spread]
@@ -340,3 +379,15 @@ def test_reasons_are_sentences_with_the_deciding_one_first(night, scripted):
     assert verdict.reasons[0].startswith("Veto")
     assert all(reason.endswith(".") and any(c.isdigit() for c in reason) for reason in verdict.reasons)
     assert len(verdict.reasons) == 4
+
+
+def test_the_first_fault_is_named(night):
+    faulty = [replace(r, error="boom") if n in (3, 5) else r for n, r in enumerate(night())]
+    assert "2 of 798 results could not be measured; the first is wanted/w3: boom." in decide(faulty, POLICY).reasons[0]
+
+
+def test_wanted_scores_may_be_negative(night):
+    lower = [
+        replace(r, candidate=r.candidate - 7, incumbent=r.incumbent - 7) if r.kind == "wanted" else r for r in night()
+    ]
+    assert decide(lower, POLICY).outcome == "promote"
