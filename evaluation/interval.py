@@ -17,7 +17,7 @@ _EDGE = 14
 _LABEL = 16  # between the middles of two labels
 _STEP = 0.05  # a scale ends at a multiple of this
 _EVEN = 0.5  # as many won as lost
-_HELD_TO_MARGIN = ("skill", "skill_vs_base", "learned")
+_HELD_TO_MARGIN = ("skill", "skill_vs_base")
 
 
 @dataclass(frozen=True, slots=True)

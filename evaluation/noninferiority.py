@@ -13,6 +13,7 @@ from strop.evaluation.compare import Estimate, Paired
 from strop.evaluation.finding import Finding, by_suite, count, p_text, percent, points
 from strop.evaluation.results import ItemResult, Policy
 
+_LOST, _KEPT = "The candidate lost", "The candidate kept"
 _SETTLING_ITEMS = 2000  # "about 49,162 more items would settle it" helps nobody
 _PASSED = 0.5  # a choice above it is likelier than all others together
 
@@ -41,12 +42,22 @@ def skill(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
 
 
 def learned(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
-    """What earlier nights learned, tested apart so that its ties do not hide a loss of skill."""
+    """What earlier nights learned, tested apart so that its ties do not hide a loss of skill.
+
+    A handful of items cannot reach a bound: what counts against the candidate is a fall that is significant.
+    """
     if not results:
         return []
-    finding = _non_inferior("learned", "what earlier nights learned", _against_incumbent(results), policy)
-    # A handful of items cannot reach the bound; only a loss as large as the margin counts against the candidate.
-    return [finding if finding.outcome == "keep" else finding._replace(outcome="promote", needed=None)]
+    found = _differences(_against_incumbent(results))
+    p_value = compare.fall(found, policy.suite_fall)
+    figures = (
+        f"what earlier nights learned: {points(found.mean)} points on {count(found.items, 'item')} (p = "
+        f"{p_text(p_value)})"
+    )
+    estimates = {"learned": _bounds(found)}
+    if not p_value > policy.suite_alpha:  # so that a NaN fails
+        return [Finding("keep", f"{_LOST} {figures}.", estimates)]
+    return [Finding("promote", f"{_KEPT} {figures}.", estimates)]
 
 
 def _against_incumbent(results: Sequence[ItemResult]) -> Pairs:

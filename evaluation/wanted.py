@@ -254,3 +254,15 @@ def results(details: Sequence[Detail]) -> tuple[ItemResult, ...]:
             )
         )
     return tuple(found)
+
+
+def learned_results(
+    items: Sequence[GateItem], candidate: Sequence[Answer], incumbent: Sequence[Answer]
+) -> tuple[ItemResult, ...]:
+    """Corrections that earlier nights trained on: how close each answer still is to the wanted one, in [0, 1]."""
+    found = []
+    for item, ours, theirs in zip(items, candidate, incumbent, strict=True):
+        error = ours.error if ours.error is not None else theirs.error
+        scores = closeness(ours.text, item.chosen), closeness(theirs.text, item.chosen)
+        found.append(ItemResult("learned", item.id, item.cluster, "learned", *scores, error=error))
+    return tuple(found)

@@ -14,7 +14,7 @@ from strop.deploy.scorer import GgufScorer
 from strop.deploy.targets.base import Generator, Target
 from strop.deploy.versions import Version
 from strop.evaluation import ItemResult, Policy, probes, suites, wanted
-from strop.evaluation.measure import CHOICE_TEMPERATURE, Answer, Measured, skill_results, skill_scores
+from strop.evaluation.measure import CHOICE_TEMPERATURE, Answer, Measured, answers, skill_results, skill_scores
 from strop.evaluation.probes import Probe, Replies
 from strop.evaluation.suites import SuiteItem
 from strop.evaluation.wanted import Detail, Side, WantedItem
@@ -26,7 +26,10 @@ Progress = Callable[[str, float | None, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where and how versions are measured, and by what beside the held-out corrections."""
+    """Where and how versions are measured, and by what beside the held-out corrections.
+
+    `learned` are corrections that the incumbent was trained on.
+    """
 
     target: Target
     base: BaseModel
@@ -36,15 +39,20 @@ class Bench:
     on_progress: Progress
     items: Sequence[SuiteItem]
     probes: Sequence[Probe]
+    learned: Sequence[WantedItem] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """All that was measured of one version; `wanted` is None where it was not asked for."""
+    """All that was measured of one version; `wanted` is None where it was not asked for.
+
+    `learned` are the answers to the bench's `learned` prompts, none where that was not asked for.
+    """
 
     skill: Mapping[str, Measured]
     replies: Replies
     wanted: Side | None = None
+    learned: tuple[Answer, ...] = ()
 
 
 class _Served:
@@ -76,12 +84,14 @@ def measured(bench: Bench, version: Version, gate: Sequence[WantedItem], name: s
     replies = _kept(bench, version, "probes", [asdict(probe) for probe in bench.probes])
     asked = [[item.id, list(item.messages), item.chosen] for item in gate]
     wishes = _kept(bench, version, "wanted", [asked, bench.answer_tokens])
+    again = _kept(bench, version, "learned", [[list(item.messages) for item in bench.learned], bench.answer_tokens])
     known = Taken(
         {name: Measured(float(value)) for name, value in (skill.read() or {}).items()},
         probes.restored(replies.read() or {}),
         _wishes_from(wishes.read() if gate else None),
+        tuple(Answer(**answer) for answer in again.read() or ()),
     )
-    if known.skill and known.replies and (known.wanted or not gate):
+    if known.skill and known.replies and (not gate or (known.wanted and (known.learned or not bench.learned))):
         bench.on_progress(f"measure {name}", 1.0, f"{version.tag}, known")
         return known
     taken = _measure(bench, version, gate, name, known)
@@ -91,12 +101,15 @@ def measured(bench: Bench, version: Version, gate: Sequence[WantedItem], name: s
         errors = [one.error for one in taken.wanted.answers] + [one.error for one in taken.wanted.specificity]
         specificity = [one.value for one in taken.wanted.specificity]
         wishes.write(errors, {"answers": [asdict(one) for one in taken.wanted.answers], "specificity": specificity})
+    if taken.learned:
+        again.write([one.error for one in taken.learned], [asdict(one) for one in taken.learned])
     return taken
 
 
 def _measure(bench: Bench, version: Version, gate: Sequence[WantedItem], name: str, known: Taken) -> Taken:
     """The parts that are not `known`, with one server and one copy of the weights."""
     parts = {"skill": len(bench.items), "probes": len(bench.probes), "wanted": len(gate)}
+    parts["learned"] = len(bench.learned) if gate else 0
     parts = {part: count for part, count in parts.items() if not getattr(known, _FIELDS[part])}
     total, done = sum(parts.values()), 0
 
@@ -105,7 +118,7 @@ def _measure(bench: Bench, version: Version, gate: Sequence[WantedItem], name: s
 
     scorer = GgufScorer(version.gguf, bench.base.folder, bench.precision)
     with bench.target.serve(version) as generator:
-        skill, replies, side = known.skill, known.replies, known.wanted
+        skill, replies, side, learned = known.skill, known.replies, known.wanted, known.learned
         if "skill" in parts:
             skill = skill_scores(_Served(generator, scorer), bench.items, progress=step)
             done += len(bench.items)
@@ -114,10 +127,13 @@ def _measure(bench: Bench, version: Version, gate: Sequence[WantedItem], name: s
             done += len(bench.probes)
         if gate and side is None:
             side = wanted.measure_side(generator, scorer, gate, bench.answer_tokens, progress=step)
-    return Taken(skill, replies, side)
+            done += len(gate)
+        if gate and not learned:
+            learned = answers(generator, [item.messages for item in bench.learned], bench.answer_tokens, progress=step)
+    return Taken(skill, replies, side, learned)
 
 
-_FIELDS = {"skill": "skill", "probes": "replies", "wanted": "wanted"}
+_FIELDS = {"skill": "skill", "probes": "replies", "wanted": "wanted", "learned": "learned"}
 
 
 def _kept(bench: Bench, version: Version, part: str, asked: Any) -> Kept:
@@ -147,6 +163,7 @@ def judged(
         *skill_results(bench.items, ours.skill, theirs.skill, untouched.skill),
         *probes.results(bench.probes, ours.replies, theirs.replies, None if first else untouched.replies),
         *_form_of_wishes(bench, gate, ours, theirs),
+        *wanted.learned_results(bench.learned, ours.learned, theirs.learned),
     )
     return results, details
 

@@ -1,6 +1,6 @@
 """The steps of a night, in order. Each reads what earlier ones wrote to disk and leaves something whole behind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -25,7 +25,8 @@ from strop.files import verify_manifest
 from strop.home import Home
 from strop.hours import budget
 from strop.journal import Journal, StepRow
-from strop.setup import Ground, OnProgress, certified, made_build, need_room, open_target, prepare
+from strop.learned import learned
+from strop.setup import GATE_CONTEXT_TOKENS, Ground, OnProgress, certified, made_build, need_room, open_target, prepare
 from strop.steps import Done, Steps, input_hash
 from strop.trainer import plan
 from strop.trainer.render import Renderer, control_texts
@@ -245,6 +246,7 @@ class NightSteps:
             self.home.reports / MEASURED,
             self.on_progress,
             *judge.shipped(policy, tools="tool_calls" in rows.excluded, triggers=rows.triggers),
+            self._fitting(learned(self.home, incumbent, rows), ground),
         )
 
         def work() -> Done:
@@ -273,19 +275,24 @@ class NightSteps:
 
     def _gate_items(self, rows: Dataset, ground: Ground) -> list[WantedItem]:
         """The held-out items that fit into the server's context; the others are left out and said."""
-        from transformers import AutoTokenizer
+        items = [WantedItem.from_row(row.as_dict()) for row in rows.gate()]
+        fitting = self._fitting(items, ground)
+        if len(fitting) < len(items):
+            self.on_progress(
+                "gate",
+                None,
+                f"{len(items) - len(fitting)} held-out prompts are longer than the {GATE_CONTEXT_TOKENS} "
+                "tokens of the gate's context",
+            )
+        return fitting
 
-        from strop.setup import GATE_CONTEXT_TOKENS
+    def _fitting(self, items: Sequence[WantedItem], ground: Ground) -> list[WantedItem]:
+        """Those whose prompt leaves room for an answer."""
+        from transformers import AutoTokenizer
 
         render = Renderer(AutoTokenizer.from_pretrained(ground.base.folder, local_files_only=True))
         room = GATE_CONTEXT_TOKENS - self.config.gate.answer_tokens
-        items = [WantedItem.from_row(row.as_dict()) for row in rows.gate()]
-        fitting = [item for item in items if len(render.prompt(item.messages)) <= room]
-        if len(fitting) < len(items):
-            self.on_progress(
-                "gate", None, f"{len(items) - len(fitting)} held-out prompts are longer than {room} tokens"
-            )
-        return fitting
+        return [item for item in items if len(render.prompt(item.messages)) <= room]
 
     def release(self, version: Version, verdict: StepRow) -> None:
         """Make the version live. A killed release is settled by `repair` at the next start."""

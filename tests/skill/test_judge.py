@@ -126,6 +126,21 @@ def test_an_answer_that_failed_is_no_score_never_promotes_and_is_asked_again(
     assert len(target.served) == 2
 
 
+def test_what_was_learned_is_asked_of_both_and_kept(
+    judged: Callable[..., Any], target: CountingTarget, bench: judge.Bench, trained: Home
+) -> None:
+    taught = replace(bench, learned=[replace(item, id=f"t{item.id}") for item in gate_items(3)])
+    versions = Versions(trained.state_db)
+    base, candidate, policy = versions.get(0), versions.get(1), load(trained).gate.policy()
+    results, _ = judge.judged(taught, candidate, base, base, gate_items(), policy)
+    found = [result for result in results if result.kind == "learned"]
+    assert [result.item for result in found] == ["tg0", "tg1", "tg2"]
+    assert all(0 <= result.candidate <= 1 and result.error is None for result in found)
+    target.served.clear()
+    assert judge.judged(taught, candidate, base, base, gate_items(), policy)[0] == results
+    assert target.served == []
+
+
 def test_corrections_that_ask_for_longer_answers_get_no_veto_for_length(judged: Callable[..., Any]) -> None:
     longer = [replace(item, chosen=item.chosen * 9) for item in gate_items()]
     results, _ = judged(longer)
