@@ -240,3 +240,15 @@ def test_none_and_all_have_an_end_that_is_exact(n):
     assert compare.proportion_interval(0, n)[0] == 0.0
     assert compare.proportion_interval(n, n)[1] == 1.0
     assert compare.proportion_interval(n, n)[0] == pytest.approx(1 - compare.proportion_interval(0, n)[1])
+
+
+def test_nothing_decided_needs_no_wins_at_any_level():
+    assert compare.wins_needed(0, 1.0) is None
+    assert compare.wins_needed(-1, 1.0) is None
+
+
+def test_two_clusters_are_the_fewest_with_an_error():
+    found = compare.paired_difference([("a", 0.1), ("b", 0.0)])
+    reach = float(stats.t.ppf(0.95, 1)) * found.error
+    assert compare.items_needed(found, 0.1) == math.ceil(2 * (reach / (found.mean + 0.1)) ** 2) - 2
+    assert compare.fall(found) == pytest.approx(stats.ttest_1samp([0.1, 0.0], 0.0, alternative="less").pvalue)

@@ -2,7 +2,7 @@
 
 import math
 import random
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -391,3 +391,23 @@ def test_wanted_scores_may_be_negative(night):
         replace(r, candidate=r.candidate - 7, incumbent=r.incumbent - 7) if r.kind == "wanted" else r for r in night()
     ]
     assert decide(lower, POLICY).outcome == "promote"
+
+
+@pytest.mark.parametrize(("score", "outcome"), [(1e6, "promote"), (-1e6, "promote"), (1e6 + 1, "undecided")])
+def test_a_wanted_score_beyond_a_million_is_no_measurement(night, score, outcome):
+    results = [replace(r, candidate=score, incumbent=score) if r.item == "w36" else r for r in night()]
+    assert decide(results, POLICY).outcome == outcome
+
+
+def test_an_answer_at_a_half_is_good_and_below_is_bad(night, scripted):
+    for score, outcome in ((0.5, "promote"), (0.49, "keep")):
+        halves = [replace(r, candidate=score) for r in scripted.never()]
+        assert decide(night(never=halves), POLICY).outcome == outcome
+
+
+def test_what_the_gate_takes_and_gives_cannot_be_changed(night):
+    verdict = decide(night(), POLICY)
+    for one in (night()[0], POLICY, verdict, verdict.test, verdict.estimates["skill"], compare.paired_difference(())):
+        with pytest.raises((FrozenInstanceError, TypeError)):  # Python 3.11 raises the second for slots
+            setattr(one, next(iter(one.__dataclass_fields__)), None)
+        assert not hasattr(one, "__dict__")
