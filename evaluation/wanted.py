@@ -256,6 +256,17 @@ def results(details: Sequence[Detail]) -> tuple[ItemResult, ...]:
     return tuple(found)
 
 
+def likelihood_of_answers(
+    scorer: Scorer, rated: Sequence[tuple[Conversation, str]], *, batch: int = BATCH
+) -> tuple[Measured, ...]:
+    """How likely given answers are, in nats a token."""
+    found: list[Measured] = []
+    for start in range(0, len(rated), batch):
+        part = [(conversation, [answer]) for conversation, answer in rated[start : start + batch]]
+        found += [one if isinstance(one, Measured) else Measured(one[0]) for one in likelihoods(scorer, part)]
+    return tuple(found)
+
+
 def learned_results(
     items: Sequence[GateItem], candidate: Sequence[Answer], incumbent: Sequence[Answer]
 ) -> tuple[ItemResult, ...]:

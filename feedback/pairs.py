@@ -324,7 +324,7 @@ def _held(lone: Iterable[Judged], limit_chars: int | None) -> tuple[HeldPrompt, 
     found: dict[str, HeldPrompt] = {}
     for entry in lone:
         rated = entry.place.side == "gate" and entry.standing.state in ("up", "down")
-        if rated and _fits(_texts(entry), limit_chars, Counter()):
+        if rated and _fits([*_texts(entry), entry.answer], limit_chars, Counter()):
             one = _held_prompt(entry)
             known = found.get(one.cluster)
             if known is None or one.id < known.id:
@@ -337,6 +337,8 @@ def _held_prompt(entry: Judged) -> HeldPrompt:
     return HeldPrompt(
         id=sha256_bytes(canonical_json(messages).encode()),
         messages=tuple(messages),
+        answer=entry.answer,
+        liked=entry.standing.state == "up",
         cluster=entry.place.cluster,
         source=deciding.source,
         trust=deciding.trust,

@@ -46,11 +46,14 @@ class GateRow:
 @dataclass(frozen=True, slots=True)
 class HeldPrompt:
     """One held-out prompt whose answer was rated and never corrected: a thumb says nothing of other answers to it, so
-    only a person can settle which of two is better. `id` is the hash of the messages; the rest is as in GateRow.
+    only a person can settle which of two is better. `id` is the hash of the messages, `answer` what was rated and
+    `liked` how; the rest is as in GateRow.
     """
 
     id: str
     messages: tuple[Turn, ...]
+    answer: str
+    liked: bool
     cluster: str
     source: str
     trust: str

@@ -6,7 +6,7 @@ kept.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from strop.evaluation.measure import CHOICE_TEMPERATURE, Answer, Measured, answe
 from strop.evaluation.probes import Probe, Replies
 from strop.evaluation.suites import SuiteItem
 from strop.evaluation.wanted import Detail, Side, WantedItem
+from strop.feedback.rows import HeldPrompt
 from strop.kept import Kept
 from strop.trainer.models import BaseModel
 
@@ -28,7 +29,7 @@ Progress = Callable[[str, float | None, str], None]
 class Bench:
     """Where and how versions are measured, and by what beside the held-out corrections.
 
-    `learned` are corrections that the incumbent was trained on.
+    `learned` are corrections that the incumbent was trained on, `rated` held-out prompts with a lone thumb.
     """
 
     target: Target
@@ -40,19 +41,22 @@ class Bench:
     items: Sequence[SuiteItem]
     probes: Sequence[Probe]
     learned: Sequence[WantedItem] = ()
+    rated: Sequence[HeldPrompt] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """All that was measured of one version; `wanted` is None where it was not asked for.
 
-    `learned` are the answers to the bench's `learned` prompts, none where that was not asked for.
+    `learned` are the answers to the bench's `learned` prompts, `rated` says how likely the rated answers are (nats a
+    token): none where that was not asked for.
     """
 
     skill: Mapping[str, Measured]
     replies: Replies
     wanted: Side | None = None
     learned: tuple[Answer, ...] = ()
+    rated: tuple[Measured, ...] = ()
 
 
 class _Served:
@@ -74,43 +78,53 @@ def shipped(
     return suites.within(suites.load(), policy.suite_budget), (*asked, *probes.triggered(triggers))
 
 
-def measured(bench: Bench, version: Version, gate: Sequence[WantedItem], name: str) -> Taken:
+def measured(bench: Bench, version: Version, gate: Sequence[WantedItem], name: str, *, mine: bool = True) -> Taken:
     """What this version answers and how likely it finds what it is asked about; from the cache where it is known.
 
-    `gate` empty: skill and probes alone. `name` is what the progress calls it. Errors of single items are in the
-    result.
+    Not `mine`: skill and probes alone. `name` is what the progress calls it. Errors of single items are in the result.
     """
     skill = _kept(bench, version, "skill", [[asdict(item) for item in bench.items], CHOICE_TEMPERATURE])
     replies = _kept(bench, version, "probes", [asdict(probe) for probe in bench.probes])
     asked = [[item.id, list(item.messages), item.chosen] for item in gate]
     wishes = _kept(bench, version, "wanted", [asked, bench.answer_tokens])
     again = _kept(bench, version, "learned", [[list(item.messages) for item in bench.learned], bench.answer_tokens])
+    thumbs = _kept(bench, version, "rated", [[list(one.messages), one.answer] for one in bench.rated])
     known = Taken(
         {name: Measured(float(value)) for name, value in (skill.read() or {}).items()},
         probes.restored(replies.read() or {}),
-        _wishes_from(wishes.read() if gate else None),
+        _wishes_from(wishes.read() if gate and mine else None),
         tuple(Answer(**answer) for answer in again.read() or ()),
+        tuple(Measured(float(value)) for value in thumbs.read() or ()),
     )
-    if known.skill and known.replies and (not gate or (known.wanted and (known.learned or not bench.learned))):
+    if not _missing(bench, gate, known, mine):
         bench.on_progress(f"measure {name}", 1.0, f"{version.tag}, known")
         return known
-    taken = _measure(bench, version, gate, name, known)
+    taken = _measure(bench, version, gate, name, known, _missing(bench, gate, known, mine))
     skill.write([one.error for one in taken.skill.values()], {name: one.value for name, one in taken.skill.items()})
     replies.write([one.error for one in taken.replies.values()], probes.plain(taken.replies))
     if taken.wanted is not None:
         errors = [one.error for one in taken.wanted.answers] + [one.error for one in taken.wanted.specificity]
         specificity = [one.value for one in taken.wanted.specificity]
         wishes.write(errors, {"answers": [asdict(one) for one in taken.wanted.answers], "specificity": specificity})
+    if taken.rated:
+        thumbs.write([one.error for one in taken.rated], [one.value for one in taken.rated])
     if taken.learned:
         again.write([one.error for one in taken.learned], [asdict(one) for one in taken.learned])
     return taken
 
 
-def _measure(bench: Bench, version: Version, gate: Sequence[WantedItem], name: str, known: Taken) -> Taken:
-    """The parts that are not `known`, with one server and one copy of the weights."""
-    parts = {"skill": len(bench.items), "probes": len(bench.probes), "wanted": len(gate)}
-    parts["learned"] = len(bench.learned) if gate else 0
-    parts = {part: count for part, count in parts.items() if not getattr(known, _FIELDS[part])}
+def _missing(bench: Bench, gate: Sequence[WantedItem], known: Taken, mine: bool) -> dict[str, int]:
+    """How many items each part has that is still to be measured; the base is not asked what only the rivals are."""
+    parts = {"skill": len(bench.items), "replies": len(bench.probes)}
+    if mine:
+        parts |= {"wanted": len(gate), "learned": len(bench.learned), "rated": len(bench.rated)}
+    return {part: count for part, count in parts.items() if count and not getattr(known, part)}
+
+
+def _measure(
+    bench: Bench, version: Version, gate: Sequence[WantedItem], name: str, known: Taken, parts: Mapping[str, int]
+) -> Taken:
+    """The parts that are missing, with one server and one copy of the weights."""
     total, done = sum(parts.values()), 0
 
     def step(at: int, of: int) -> None:
@@ -118,22 +132,21 @@ def _measure(bench: Bench, version: Version, gate: Sequence[WantedItem], name: s
 
     scorer = GgufScorer(version.gguf, bench.base.folder, bench.precision)
     with bench.target.serve(version) as generator:
-        skill, replies, side, learned = known.skill, known.replies, known.wanted, known.learned
-        if "skill" in parts:
-            skill = skill_scores(_Served(generator, scorer), bench.items, progress=step)
-            done += len(bench.items)
-        if "probes" in parts:
-            replies = probes.measure(_Served(generator, scorer), bench.probes, progress=step)
-            done += len(bench.probes)
-        if gate and side is None:
-            side = wanted.measure_side(generator, scorer, gate, bench.answer_tokens, progress=step)
-            done += len(gate)
-        if gate and not learned:
-            learned = answers(generator, [item.messages for item in bench.learned], bench.answer_tokens, progress=step)
-    return Taken(skill, replies, side, learned)
-
-
-_FIELDS = {"skill": "skill", "probes": "replies", "wanted": "wanted", "learned": "learned"}
+        model = _Served(generator, scorer)
+        measures: dict[str, Callable[[], Any]] = {
+            "skill": lambda: skill_scores(model, bench.items, progress=step),
+            "replies": lambda: probes.measure(model, bench.probes, progress=step),
+            "wanted": lambda: wanted.measure_side(generator, scorer, gate, bench.answer_tokens, progress=step),
+            "learned": lambda: answers(
+                generator, [item.messages for item in bench.learned], bench.answer_tokens, progress=step
+            ),
+            "rated": lambda: wanted.likelihood_of_answers(scorer, [(one.messages, one.answer) for one in bench.rated]),
+        }
+        found = {}
+        for part, count in parts.items():
+            found[part] = measures[part]()
+            done += count
+    return replace(known, **found)
 
 
 def _kept(bench: Bench, version: Version, part: str, asked: Any) -> Kept:
@@ -147,14 +160,23 @@ def _wishes_from(data: Mapping[str, Any] | None) -> Side | None:
     return Side(answers, tuple(Measured(float(value)) for value in data["specificity"]))
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The gate's whole input, the details of the wanted items for the report, and what is said there beside it."""
+
+    results: tuple[ItemResult, ...]
+    details: tuple[Detail, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def judged(
     bench: Bench, candidate: Version, incumbent: Version, base: Version, gate: Sequence[WantedItem], policy: Policy
-) -> tuple[tuple[ItemResult, ...], tuple[Detail, ...]]:
-    """The gate's whole input, and the details of the wanted items for the report."""
+) -> Judged:
+    """Measure what is not known yet, and join it."""
     ours = measured(bench, candidate, gate, "candidate")
     theirs = measured(bench, incumbent, gate, "current model")
     first = incumbent.sha256 == base.sha256
-    untouched = theirs if first else measured(bench, base, (), "base")
+    untouched = theirs if first else measured(bench, base, (), "base", mine=False)
     details: tuple[Detail, ...] = ()
     if ours.wanted is not None and theirs.wanted is not None:
         details = wanted.compare_sides(gate, ours.wanted, theirs.wanted, policy)
@@ -165,7 +187,21 @@ def judged(
         *_form_of_wishes(bench, gate, ours, theirs),
         *wanted.learned_results(bench.learned, ours.learned, theirs.learned),
     )
-    return results, details
+    return Judged(results, details, _of_thumbs(bench.rated, ours.rated, theirs.rated))
+
+
+def _of_thumbs(rated: Sequence[HeldPrompt], ours: Sequence[Measured], theirs: Sequence[Measured]) -> tuple[str, ...]:
+    """How the rated answers fare, in a sentence: shown, and counted by nothing."""
+    told = []
+    for liked, what in ((True, "liked"), (False, "disliked")):
+        moved = [
+            mine.value > other.value
+            for one, mine, other in zip(rated, ours, theirs, strict=True)
+            if one.liked is liked and mine.error is None and other.error is None
+        ]
+        if moved:
+            told.append(f"{sum(moved)} of {len(moved)} {what} answers")
+    return (f"Thumbs (shown, not counted): {' and '.join(told)} became likelier.",) if told else ()
 
 
 def _form_of_wishes(bench: Bench, gate: Sequence[WantedItem], ours: Taken, theirs: Taken) -> tuple[ItemResult, ...]:

@@ -37,6 +37,7 @@ from strop.trainer.work import Job
 
 # Below `reports`: what was measured of each version.
 MEASURED = "measured"
+MOST_RATED = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,24 +248,26 @@ class NightSteps:
             self.on_progress,
             *judge.shipped(policy, tools="tool_calls" in rows.excluded, triggers=rows.triggers),
             self._fitting(learned(self.home, incumbent, rows), ground),
+            rows.held()[:MOST_RATED],
         )
 
         def work() -> Done:
             began = monotonic()
-            results, details = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
+            found = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
             spent = self.evidence.used()
             again = {row.id for row in rows.gate() if spent.intersection(row.interactions)}
-            results = tuple(replace(r, first_used_night=0) if r.item in again else r for r in results)
+            results = tuple(replace(r, first_used_night=0) if r.item in again else r for r in found.results)
             verdict = decide(results, policy, earlier := self.evidence.tests())
             asked = 0
             if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
                 held = [prompt for prompt in rows.held() if not spent.intersection(prompt.interactions)]
                 asked = blind.prepare(bench, candidate, incumbent, held, morning.path(self.home, self.run_id))
             said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
-            report = Report(verdict, details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
+            report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
+            report = replace(report, notes=(*report.notes, *found.notes))
             if asked:
                 report = replace(report, next_steps=blind.NEXT)
-            facts = {"incumbent": incumbent.tag, "items": _outcomes(details), "to_judge": asked}
+            facts = {"incumbent": incumbent.tag, "items": _outcomes(found.details), "to_judge": asked}
             return morning.write(self.home, report, results, earlier, facts)
 
         judged = self.steps.do("gate", key, work, lambda row: row)

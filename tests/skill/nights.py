@@ -17,6 +17,7 @@ from strop.evaluation.suites import SuiteItem
 from strop.feedback import FeedbackCollector
 from strop.home import Home
 from strop.journal import Journal, StepRow
+from strop.judge import Judged
 
 # A night's real steps at their smallest: one short pass of each method, a build that is its own exact copy, and as
 # few items as the gate's settings allow.
@@ -101,9 +102,7 @@ def shipped(items: int = 40) -> Callable[..., Any]:
 def scripted(wins: float) -> Callable[..., Any]:
     """In place of `judge.judged`: the candidate wins this share of the wishes; skill and behaviour are equal."""
 
-    def judged(
-        bench: Any, candidate: Any, incumbent: Any, base: Any, gate: Sequence[Any], policy: Any
-    ) -> tuple[tuple[ItemResult, ...], tuple[()]]:
+    def judged(bench: Any, candidate: Any, incumbent: Any, base: Any, gate: Sequence[Any], policy: Any) -> Judged:
         won = round(wins * len(gate))
         wanted = [
             ItemResult("wanted", item.id, item.cluster, "wanted", float(place < won), float(place >= won))
@@ -115,7 +114,7 @@ def scripted(wins: float) -> Callable[..., Any]:
             for suite in ("degenerate", "endless")
             for n in range(24)
         ]
-        return (*wanted, *skill, *never), ()
+        return Judged((*wanted, *skill, *never))
 
     return judged
 

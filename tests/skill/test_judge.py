@@ -1,5 +1,6 @@
 """Both versions on the same prompts: measured once, kept only where nothing failed."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from strop.deploy.versions import Version, Versions
 from strop.errors import TargetError
 from strop.evaluation import Policy, decide
 from strop.evaluation.wanted import WantedItem
+from strop.feedback.rows import HeldPrompt
 from strop.home import Home
 from strop.trainer.models import resolve
 
@@ -68,7 +70,8 @@ def judged(trained: Home, bench: judge.Bench) -> Callable[..., Any]:
     base, candidate, policy = versions.get(0), versions.get(1), load(trained).gate.policy()
 
     def call(gate: Sequence[WantedItem], incumbent: Version = base) -> Any:
-        return judge.judged(bench, candidate, incumbent, base, gate, policy)
+        found = judge.judged(bench, candidate, incumbent, base, gate, policy)
+        return found.results, found.details
 
     return call
 
@@ -132,13 +135,29 @@ def test_what_was_learned_is_asked_of_both_and_kept(
     taught = replace(bench, learned=[replace(item, id=f"t{item.id}") for item in gate_items(3)])
     versions = Versions(trained.state_db)
     base, candidate, policy = versions.get(0), versions.get(1), load(trained).gate.policy()
-    results, _ = judge.judged(taught, candidate, base, base, gate_items(), policy)
+    results = judge.judged(taught, candidate, base, base, gate_items(), policy).results
     found = [result for result in results if result.kind == "learned"]
     assert [result.item for result in found] == ["tg0", "tg1", "tg2"]
     assert all(0 <= result.candidate <= 1 and result.error is None for result in found)
     target.served.clear()
-    assert judge.judged(taught, candidate, base, base, gate_items(), policy)[0] == results
+    assert judge.judged(taught, candidate, base, base, gate_items(), policy).results == results
     assert target.served == []
+
+
+def test_thumbs_are_shown_and_counted_by_nothing(bench: judge.Bench, target: CountingTarget, trained: Home) -> None:
+    asked = ({"role": "user", "content": "What is a bond?"},)
+    thumbs = [HeldPrompt(str(n), asked, f"It is {n}.", n > 1, f"c{n}", "owner", "owner", (f"s{n}",)) for n in range(5)]
+    versions = Versions(trained.state_db)
+    base, candidate, policy = versions.get(0), versions.get(1), load(trained).gate.policy()
+    plain = judge.judged(bench, candidate, base, base, gate_items(), policy)
+    found = judge.judged(replace(bench, rated=thumbs), candidate, base, base, gate_items(), policy)
+    assert found.results == plain.results
+    assert plain.notes == ()
+    (note,) = found.notes
+    assert re.fullmatch(
+        r"Thumbs \(shown, not counted\): [0-3] of 3 liked answers and [0-2] of 2 disliked answers became likelier\.",
+        note,
+    )
 
 
 def test_corrections_that_ask_for_longer_answers_get_no_veto_for_length(judged: Callable[..., Any]) -> None:
