@@ -86,7 +86,7 @@ def test_paired_difference_without_clusters_equals_the_textbook_t_bound():
     error = values.std(ddof=1) / math.sqrt(200)
     assert found.mean == pytest.approx(values.mean())
     assert found.error == pytest.approx(error)
-    assert found.low == pytest.approx(values.mean() - stats.t.ppf(0.95, 199) * error, rel=1e-4)
+    assert found.low == pytest.approx(values.mean() - stats.t.ppf(0.95, 199) * error, rel=1e-9)
 
 
 def test_items_that_move_together_widen_the_bound():

@@ -411,3 +411,23 @@ def test_what_the_gate_takes_and_gives_cannot_be_changed(night):
         with pytest.raises((FrozenInstanceError, TypeError)):  # Python 3.11 raises the second for slots
             setattr(one, next(iter(one.__dataclass_fields__)), None)
         assert not hasattr(one, "__dict__")
+
+
+def test_a_tolerated_error_counts_as_lost_to_the_base_too(night, scripted):
+    """Thirty of 700 skill items failed: more than the margin, against a base that is as good as the candidate."""
+    failing = [replace(r, error="boom") if n < 30 else r for n, r in enumerate(scripted.skill(won=0, lost=0))]
+    verdict = decide(night(skill=failing), replace(POLICY, max_error_share=0.1))
+    assert verdict.outcome == "keep"
+    assert verdict.estimates["skill_vs_base"].value == pytest.approx(-30 / 700)
+    alone = decide(night(skill=[replace(r, base=None) for r in failing]), replace(POLICY, max_error_share=0.1))
+    assert "skill_vs_base" not in alone.estimates
+
+
+def test_the_margin_is_said_in_points(night):
+    assert decide(night(), POLICY).reasons[1].endswith("; 3 points may be lost.")
+
+
+def test_only_the_suite_that_a_person_judged_is_judged(night, scripted):
+    for suite in ("a", "judged", "z"):
+        ten = [replace(r, suite=suite) for r in scripted.wanted(10, 0)]
+        assert decide(night(wanted=ten), POLICY).outcome == ("promote" if suite == "judged" else "undecided")
