@@ -160,7 +160,9 @@ def _reference(base: BaseModel, adapter: Path | None) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        base.folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
+    )
     if adapter is not None:
         from peft import PeftModel
 

@@ -36,13 +36,17 @@ class Pace:
         return (most - least) / (last - first) if last > first else 0.0
 
 
+# How torch on a processor says it; the last is oneDNN's, which bfloat16 goes through.
+_NO_MEMORY = ("DefaultCPUAllocator", "alloc_cpu", "could not create a primitive")
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether it says that memory could not be had: torch has a class for it on accelerators alone."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in str(error) or "alloc_cpu" in str(error))
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
 
 
 def main() -> None:

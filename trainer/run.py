@@ -12,7 +12,7 @@ from strop.errors import UsageError
 from strop.trainer import plan, rowfile
 from strop.trainer.models import resolve
 from strop.trainer.placing import placed
-from strop.trainer.recipe import Stage
+from strop.trainer.recipe import Recipe, Stage
 from strop.trainer.runs import Runs
 from strop.trainer.settings import Method, TrainerSettings
 from strop.trainer.supervisor import Report, need_training_packages, run_child
@@ -119,6 +119,7 @@ def train_file(
     rows = check(method, data, out)
     asked, seed = overruled(method, overrides, settings)
     chosen = plan.make(rowfile.counts(rows), asked, seed=seed, traits=of_file(rows))
+    _check_parts(chosen.recipe)
     base = resolve(model, models_dir, lambda note: on_progress("model", None, note))
     chosen = placed(chosen, rows, base.folder, asked, overrides)
     job = Job(
@@ -155,6 +156,16 @@ def made_plan(
     """The plan for a file, with what the user overruled put in its place. Raises UsageError for an impossible value."""
     checked, seed = overruled(method, overrides, settings)
     return plan.make(counts, checked, seed=seed, traits=traits)
+
+
+def _check_parts(recipe: Recipe) -> None:
+    """The loss `kto` compares the rows of a part with each other. Raises UsageError where a part is one row."""
+    for stage in recipe.stages:
+        if stage.method == "kto" and stage.kto_loss == "kto" and stage.batch_size // recipe.accumulation < 2:
+            raise UsageError(
+                f"the loss kto compares rows: {stage.batch_size} a step in {recipe.accumulation} parts leave one alone",
+                hint="--kto-loss apo_zero_unpaired, or a larger --batch-size",
+            )
 
 
 def overruled(method: Method, overrides: Mapping[str, Any], settings: TrainerSettings) -> tuple[TrainerSettings, int]:

@@ -65,11 +65,14 @@ def remove(folder: Path) -> bool:
 
 
 def smaller(job: Job) -> Job | None:
-    """The same steps, each batch read in twice as many parts; None where a part is one row already.
+    """The same steps, each batch read in twice as many parts; None where a part is one row already,
+    and for the loss `kto`, which compares the rows of a part.
 
     What is learned stays the same, so the run goes on from its checkpoint.
     """
     recipe: dict[str, Any] = job.recipe
+    if any(stage["method"] == "kto" and stage["kto_loss"] == "kto" for stage in recipe["stages"]):
+        return None
     batch = max(_rows_a_step(stage) for stage in recipe["stages"])
     # Only parts of equal size make the same step.
     wanted = (parts for parts in range(2 * recipe["accumulation"], batch + 1) if batch % parts == 0)

@@ -21,6 +21,7 @@ class TrainerSettings(BaseModel):
     dpo_epochs: float = Field(default=2.0, gt=0)
     dpo_learning_rate: float = Field(default=5e-5, gt=0)
     dpo_beta: float = Field(default=0.1, gt=0)
+    dpo_sft_weight: float = Field(default=0.2, ge=0.0)  # of the chosen answer's likelihood beside the preference
     rejected_tokens: int = Field(default=40, ge=1)  # how much of a rejected answer DPO reads: its beginning
     dpo_label_smoothing: float = Field(
         default=0.0, ge=0.0, lt=0.5

@@ -58,7 +58,8 @@ def load_base(folder: Path, precision: str, load_in: LoadIn = "16bit") -> tuple[
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    # Without safetensors transformers would open a pickle.
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     if load_in != "16bit":
         local |= {"quantization_config": _quantised(load_in, dtype), "device_map": {"": device()}}
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **local)

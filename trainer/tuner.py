@@ -12,6 +12,7 @@ process. Weights are safetensors, loaded from this disk; remote code is never ru
 """
 
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -70,6 +71,13 @@ class _Kept:
     facts: Mapping[str, Any] | None = None
 
 
+def _be_quiet() -> None:
+    """No telemetry of the Hub's library, also where the script has imported it before."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if (constants := sys.modules.get("huggingface_hub.constants")) is not None:
+        vars(constants)["HF_HUB_DISABLE_TELEMETRY"] = True
+
+
 class HuggingFaceTuner:
     """Fine-tunes local models from a script. `models_dir` keeps what is fetched: by default, the home's models.
 
@@ -77,6 +85,7 @@ class HuggingFaceTuner:
     """
 
     def __init__(self, models_dir: Path | str | None = None) -> None:
+        _be_quiet()
         if models_dir is None:
             from strop.home import Home
 

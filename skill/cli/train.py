@@ -73,10 +73,27 @@ def train(
         bool | None, typer.Option(help="Compute activations again: less memory, more time. [off; quick starts: on]")
     ] = None,
     beta: Annotated[
-        float | None, typer.Option(min=0, help="How close dpo and kto stay to the start. [0.1; grpo has no reference]")
+        float | None,
+        typer.Option(min=1e-9, help="How close dpo and kto stay to the start. [0.1; grpo has no reference]"),
     ] = None,
     label_smoothing: Annotated[
         float | None, typer.Option(min=0, max=0.49, help="dpo: the share of pairs that may be the wrong way round. [0]")
+    ] = None,
+    sft_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="dpo: the weight of the chosen answer's likelihood beside the preference. [0.2: without it both may "
+            "become less likely; quick starts: 0]",
+        ),
+    ] = None,
+    rejected_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="dpo: how much of a rejected answer is read. [40: its beginning says what was wrong, the rest is "
+            "time; quick starts: all]",
+        ),
     ] = None,
     kto_loss: Annotated[
         Literal["kto", "apo_zero_unpaired"] | None,
@@ -113,7 +130,8 @@ def train(
 ) -> None:
     """Train an adapter on a file.
 
-    The training stage by itself, without the loop: nothing is judged and nothing is released.
+    The training stage by itself, without the loop: nothing is judged and nothing is released. The learning rate falls
+    along a cosine after its rise, gradients are clipped to a norm of 1, and the optimiser is AdamW without decay.
     """
     from strop.config import load
     from strop.trainer.run import train_file
@@ -140,6 +158,8 @@ def train(
         "checkpointing": checkpointing,
         "beta": beta,
         "dpo_label_smoothing": label_smoothing,
+        "dpo_sft_weight": sft_weight,
+        "rejected_tokens": rejected_tokens,
         "kto_loss": kto_loss,
         "generations": generations,
         "answer_tokens": answer_tokens,

@@ -192,6 +192,9 @@ def test_what_is_given_away_never_turns_out_to_begin_a_stop_text(text: str, stop
         ({"max_tokens": 0}, "max_tokens cannot be 0"),
         ({"max_completion_tokens": -1}, "max_tokens cannot be -1"),
         ({"stop": ["a", ""]}, "stop holds an empty text"),
+        ({"n": 2}, "n cannot be 2 here"),
+        ({"response_format": {"type": "json_object"}}, "response_format cannot be"),
+        ({"tools": []}, "tools is not known here"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -202,6 +205,11 @@ def test_what_cannot_be_answered_is_said_at_once(
         create(handler, stream=stream, **options)
     assert what.replace("\\", "") in str(error.value)
     assert error.value.hint
+
+
+def test_what_a_cloud_client_says_and_what_changes_nothing_is_taken(handler: Handler) -> None:
+    said = {"n": 1, "user": "ann", "timeout": 9, "presence_penalty": 0.0, "response_format": {"type": "text"}}
+    assert create(handler, **said).choices == create(handler).choices
 
 
 def test_parts_of_text_and_the_developers_word_are_read(handler: Handler) -> None:

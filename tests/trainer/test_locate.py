@@ -8,6 +8,7 @@ import pytest
 from strop.errors import UnknownModel
 from strop.files import sha256_file, write_manifest
 from strop.trainer import load, locate, rowfile, sizes
+from strop.trainer.messages import HINT
 from strop.trainer.models import WHEELS
 
 
@@ -90,6 +91,21 @@ def test_a_load_knows_its_rows_and_leaves_out_what_is_too_long(tmp_path: Path) -
     # Prompt 10 + 5 around it, answer 20 + 5, of what was rejected the first 40.
     assert (found.tokens, found.pair_tokens, found.longest, found.scored) == (40, 55, 55, 40)
     assert found.counts["dpo"] == 2
+
+
+def test_a_load_counts_what_a_teacher_reads_and_what_the_template_says_first(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"prompt": "a" * 40, "completion": "b" * 80, "feedback": "c" * 400}))
+    plain = load.of_file(rowfile.read(path), 1024, 40, load.rough)
+    # The student: 10 + 5 and 20 + 5. The teacher: the same, and the words with a sentence around them.
+    hint = load.rough(HINT.format("c" * 400))
+    assert (plain.tokens, plain.longest) == (40 + 40 + hint, 40 + hint)
+    assert load.of_file(rowfile.read(path), 100, 40, load.rough).left_out == 1
+    (tmp_path / "chat_template.jinja").write_text("<s>" + "y" * 97 + "{{ messages[0].content }}")
+    headed = load.of_file(rowfile.read(path), 1024, 40, load.rough, folder=tmp_path)
+    assert headed.longest == plain.longest + 26 - 1 - 2 * load.AROUND_A_MESSAGE
+    (tmp_path / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}")
+    assert load.of_file(rowfile.read(path), 1024, 40, load.rough, folder=tmp_path).longest == plain.longest
 
 
 def test_a_load_counts_tools_calls_and_thinking(tmp_path: Path) -> None:

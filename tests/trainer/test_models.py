@@ -23,6 +23,7 @@ from strop.errors import Missing, UnknownModel
 from strop.files import sha256_bytes, sha256_file
 from strop.trainer import models
 from strop.trainer.models import Wheel, chat_template, resolve
+from strop.trainer.train import load_base
 
 HARD_TEXT = "Grüße, 日本語! I'LL pay 1234.50 for\n\n  two\tthings, don't  you?"
 
@@ -112,6 +113,22 @@ def test_pickled_weights_are_never_opened(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match="pickled weights are never opened") as error:
         resolve(str(copy), tmp_path)
     assert "safetensors" in error.value.hint
+
+
+def test_other_safetensors_do_not_let_pickled_weights_in(copy: Path, tmp_path: Path) -> None:
+    """transformers would open the pickle, and the hash would be that of the other file."""
+    (copy / "model.safetensors").rename(copy / "notes.safetensors")
+    torch.save({}, copy / "pytorch_model.bin")
+    with pytest.raises(UnknownModel, match="pickled weights are never opened"):
+        resolve(str(copy), tmp_path)
+    with pytest.raises(OSError, match="safetensors"):
+        load_base(copy, "fp32")
+
+
+def test_an_adapter_beside_a_base_is_refused(copy: Path, tmp_path: Path) -> None:
+    (copy / "adapter_config.json").write_text("{}")
+    with pytest.raises(UnknownModel, match="holds an adapter beside the model"):
+        resolve(str(copy), tmp_path)
 
 
 @pytest.mark.parametrize(

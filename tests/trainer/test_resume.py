@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from strop.errors import Locked, OutOfMemory, TrainingFailed
 from strop.trainer.checkpoints import Checkpoints, Counted
+from strop.trainer.child import out_of_memory
 from strop.trainer.runs import Runs, oom_kills, remove, smaller
 from strop.trainer.supervisor import run_child
 from strop.trainer.train import Progress
@@ -211,7 +212,18 @@ def test_parts_are_equal_down_to_one_row(make_job: MakeJob, write_rows: WriteRow
     assert found == [2, 4, 12]
 
 
+def test_the_loss_kto_is_not_cut_into_parts(make_job: MakeJob, write_rows: WriteRows) -> None:
+    job = make_job(files_of("kto", write_rows))
+    job.recipe["stages"][0]["kto_loss"] = "kto"
+    assert smaller(job) is None
+
+
 # Memory that runs out
+
+
+def test_what_onednn_says_without_memory_is_want_of_memory() -> None:
+    assert out_of_memory(RuntimeError("could not create a primitive"))
+    assert not out_of_memory(RuntimeError("shapes do not fit"))
 
 
 def test_out_of_memory_goes_on_in_smaller_parts(

@@ -1,6 +1,7 @@
 """The tuner of scripts, from a name to answers, on the tiny base with the real trainers and the real bitsandbytes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -408,3 +409,12 @@ def test_without_bitsandbytes_4_bits_say_what_is_missing(
     with pytest.raises(StropError, match="needs bitsandbytes") as error:
         HuggingFaceTuner(tmp_path).load_model(str(tiny_base), load_in_4bit=True)
     assert error.value.exit_code == 30
+
+
+def test_a_script_sends_no_telemetry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY", raising=False)
+    HuggingFaceTuner(tmp_path)
+    assert (os.environ["HF_HUB_DISABLE_TELEMETRY"], constants.HF_HUB_DISABLE_TELEMETRY) == ("1", True)
