@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from figures import machine, print_json
-from learning_model import Answering
 
 from strop.evaluation import suites
 from strop.evaluation.measure import skill_scores
 from strop.evaluation.suites import SuiteItem
 from strop.trainer import plan
+from strop.trainer.answering import Answering
 from strop.trainer.models import resolve
 
 LOW, HIGH = 0.3, 0.8

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from strop import blind, judge, morning
 from strop.config import Config
@@ -20,7 +20,7 @@ from strop.evidence import MORE, Evidence, counted
 from strop.feedback import Ledger, dataset, pairs
 from strop.feedback.dataset import Dataset
 from strop.feedback.ration import rationed
-from strop.feedback.rows import Rows
+from strop.feedback.rows import HeldPrompt, Rows
 from strop.files import verify_manifest
 from strop.home import Home
 from strop.hours import budget
@@ -38,6 +38,8 @@ from strop.trainer.work import Job
 # Below `reports`: what was measured of each version.
 MEASURED = "measured"
 MOST_RATED = 60
+
+Asked = TypeVar("Asked", WantedItem, HeldPrompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,7 @@ class NightSteps:
             self.on_progress,
             *judge.shipped(policy, tools="tool_calls" in rows.excluded, triggers=rows.triggers),
             self._fitting(learned(self.home, incumbent, rows), ground),
-            rows.held()[:MOST_RATED],
+            self._fitting(rows.held(), ground)[:MOST_RATED],
         )
 
         def work() -> Done:
@@ -260,7 +262,7 @@ class NightSteps:
             verdict = decide(results, policy, earlier := self.evidence.tests())
             asked = 0
             if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
-                held = [prompt for prompt in rows.held() if not spent.intersection(prompt.interactions)]
+                held = [one for one in self._fitting(rows.held(), ground) if not spent.intersection(one.interactions)]
                 asked = blind.prepare(bench, candidate, incumbent, held, morning.path(self.home, self.run_id))
             said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
             report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
@@ -289,7 +291,7 @@ class NightSteps:
             )
         return fitting
 
-    def _fitting(self, items: Sequence[WantedItem], ground: Ground) -> list[WantedItem]:
+    def _fitting(self, items: Sequence[Asked], ground: Ground) -> list[Asked]:
         """Those whose prompt leaves room for an answer."""
         from transformers import AutoTokenizer
 
