@@ -252,3 +252,8 @@ def test_two_clusters_are_the_fewest_with_an_error():
     reach = float(stats.t.ppf(0.95, 1)) * found.error
     assert compare.items_needed(found, 0.1) == math.ceil(2 * (reach / (found.mean + 0.1)) ** 2) - 2
     assert compare.fall(found) == pytest.approx(stats.ttest_1samp([0.1, 0.0], 0.0, alternative="less").pvalue)
+
+
+def test_wins_needed_takes_what_is_exactly_alpha():
+    assert compare.wins_needed(6, compare.sign_test(5, 1)) == 5
+    assert compare.wins_needed(40, compare.sign_test(27, 13)) == 27

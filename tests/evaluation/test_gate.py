@@ -449,3 +449,24 @@ def test_only_the_suite_that_a_person_judged_is_judged(night, scripted):
     for suite in ("a", "judged", "z"):
         ten = [replace(r, suite=suite) for r in scripted.wanted(10, 0)]
         assert decide(night(wanted=ten), POLICY).outcome == ("promote" if suite == "judged" else "undecided")
+
+
+def test_each_foreign_source_is_left_out_by_itself(night, scripted):
+    """Four wishes are the owner's, and eight each of two others: no one of them decides."""
+    owner = scripted.wanted(4, 0)
+    bob, mallory = (
+        scripted.wanted(8, 0, start=start, source=name, trust="known") for start, name in ((10, "bob"), (20, "mallory"))
+    )
+    assert decide(night(wanted=owner + bob + mallory), POLICY).outcome == "promote"
+    both = [replace(r, source="bob") for r in bob + mallory]
+    assert decide(night(wanted=owner + both), POLICY).outcome == "undecided"
+
+
+def test_a_base_that_was_measured_on_some_skill_items_only_is_said(night, scripted):
+    some = [replace(r, base=None) if n < 3 else r for n, r in enumerate(scripted.skill())]
+    assert decide(night(skill=some), POLICY).reasons == ("The base's score is missing for 3 of 700 skill items.",)
+
+
+def test_a_choice_that_becomes_even_is_not_won(night, scripted):
+    even = [replace(r, candidate=0.5, incumbent=0.4, base=0.4) for r in scripted.skill(won=0, lost=0)]
+    assert "(0 won, 0 lost)" in decide(night(skill=even), POLICY).reasons[1]
