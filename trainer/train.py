@@ -66,7 +66,20 @@ def load_base(folder: Path, precision: str, load_in: LoadIn = "16bit") -> tuple[
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if load_in == "4bit":
+        _keep_differentiable(model)
     return model if load_in != "16bit" else model.to(device()), tokenizer
+
+
+def _keep_differentiable(model: Any) -> None:
+    """On a processor with bfloat16, bitsandbytes packs 4-bit weights anew when they are first asked without training.
+
+    What is packed has no gradient to what comes before it, and a layer whose width is no multiple of 64 cannot be
+    packed at all (bitsandbytes 0.50): a model that is to be trained stays as it was loaded.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _quantised(load_in: LoadIn, dtype: Any) -> Any:

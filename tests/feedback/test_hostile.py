@@ -251,7 +251,7 @@ def test_what_one_base_makes_control_tokens_of_does_not_train_that_base(feedback
     rows = every.without(hostile.TOKENS_OF_SMOLLM2)
     assert not any(token in text for _, text in texts_of(rows) for token in hostile.TOKENS_OF_SMOLLM2)
     assert "Like this." in [text for _, text in texts_of(rows)]
-    names = ("sft", "dpo", "kto", "hindsight", "gate")
+    names = ("sft", "dpo", "kto", "hindsight", "gate", "held")
     gone = sum(len(getattr(every, name)) - len(getattr(rows, name)) for name in names)
     assert rows.excluded["template_tokens"] == gone > 10
     assert every.without(("<|nowhere|>", 'prompt"')) is every

@@ -280,10 +280,10 @@ def test_what_is_no_number_promotes_nothing_and_spends_nothing(
     won = nights.scripted(WON)
 
     def spoilt(*args: Any) -> Any:
-        results, details = won(*args)
-        first = results[0]
+        found = won(*args)
+        first = found.results[0]
         odd = ItemResult(first.suite, first.item, first.cluster, first.kind, nan, first.incumbent)
-        return (odd, *results[1:]), details
+        return replace(found, results=(odd, *found.results[1:]))
 
     monkeypatch.setattr(judge, "judged", spoilt)
     report = play(trained)
@@ -533,13 +533,11 @@ def test_a_night_that_is_not_due_does_nothing(trained: Home, play: Run, strop: S
 def test_held_out_prompts_that_do_not_fit_the_server_are_left_out_and_said(
     trained: Home, play: Run, nights: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from strop import setup
-
     watch, asked = nights.Watch(), []
     scripted = nights.scripted(WON)
     monkeypatch.setattr(judge, "judged", lambda *args: asked.append(len(args[4])) or scripted(*args))
     with monkeypatch.context() as patch:
-        patch.setattr(setup, "GATE_CONTEXT_TOKENS", 48)
+        patch.setattr(nightsteps, "GATE_CONTEXT_TOKENS", 48)
         told = partial(play, trained, watch=watch)()
     (left,) = asked
     assert 0 < left < 30
