@@ -42,27 +42,25 @@ class Killed:
     said: list[str]
 
 
-@pytest.fixture(scope="session")
-def nights() -> ModuleType:
-    """The module tests/skill/nights.py."""
-    spec = importlib.util.spec_from_file_location("strop_tests_nights", Path(__file__).with_name("nights.py"))
+def _module(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def nights() -> ModuleType:
+    """The module tests/skill/nights.py."""
+    return _module("strop_tests_nights", Path(__file__).with_name("nights.py"))
 
 
 @pytest.fixture(scope="session")
 def ollama_server() -> ModuleType:
     """The module tests/ollama/server.py: a real Ollama for tests."""
-    path = Path(__file__).parent.parent / "ollama" / "server.py"
-    spec = importlib.util.spec_from_file_location("strop_tests_ollama_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _module("strop_tests_ollama_server", Path(__file__).parent.parent / "ollama" / "server.py")
 
 
 @pytest.fixture
@@ -130,12 +128,7 @@ def strop(capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
 @pytest.fixture(scope="session")
 def fake() -> ModuleType:
     """The module tests/skill/fake_endpoint.py."""
-    spec = importlib.util.spec_from_file_location("strop_tests_endpoint", Path(__file__).with_name("fake_endpoint.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _module("strop_tests_endpoint", Path(__file__).with_name("fake_endpoint.py"))
 
 
 @pytest.fixture
