@@ -470,3 +470,13 @@ def test_a_base_that_was_measured_on_some_skill_items_only_is_said(night, script
 def test_a_choice_that_becomes_even_is_not_won(night, scripted):
     even = [replace(r, candidate=0.5, incumbent=0.4, base=0.4) for r in scripted.skill(won=0, lost=0)]
     assert "(0 won, 0 lost)" in decide(night(skill=even), POLICY).reasons[1]
+
+
+@pytest.mark.parametrize("score", [1.01, 1.9, -0.01])
+def test_a_skill_or_probe_score_outside_nothing_and_one_is_no_measurement(night, scripted, score):
+    skill = [replace(r, candidate=score) if n == 0 else r for n, r in enumerate(scripted.skill())]
+    never = [replace(r, incumbent=score) if n == 0 else r for n, r in enumerate(scripted.never())]
+    for results in (night(skill=skill), night(never=never)):
+        verdict = decide(results, POLICY)
+        assert verdict.outcome == "undecided"
+        assert "is outside 0 to 1" in verdict.reasons[0]
