@@ -6,13 +6,14 @@ suite may fall significantly by more than `suite_fall`: Holm over all suites and
 place is not hidden by a gain in another, nor by being taken in small steps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from strop.evaluation import compare
 from strop.evaluation.compare import Estimate, Paired
 from strop.evaluation.finding import Finding, by_suite, count, p_text, percent, points
 from strop.evaluation.results import ItemResult, Policy
 
+_CURRENT, _BASE = "the current model", "the untouched base"
 _LOST, _KEPT = "The candidate lost", "The candidate kept"
 _SETTLING_ITEMS = 2000  # "about 49,162 more items would settle it" helps nobody
 _PASSED = 0.5  # a choice above it is likelier than all others together
@@ -31,14 +32,17 @@ def skill(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
             f"{policy.min_skill_items} from {policy.min_skill_clusters}."
         )
         return [Finding("undecided", reason, {}, short or None)]
-    findings = [_non_inferior("skill", "the current model", _against_incumbent(results), policy)]
+    findings = [_non_inferior("skill", _CURRENT, _against_incumbent(results), policy)]
     if based := _against_base(results):
-        findings.append(_non_inferior("skill_vs_base", "the untouched base", based, policy))
-    suites = {
-        f"skill/{suite}": _bounds(_differences(_against_incumbent(part))) for suite, part in by_suite(results).items()
+        findings.append(_non_inferior("skill_vs_base", _BASE, based, policy))
+    found = {
+        (suite, reference): _differences(pairs(part))
+        for suite, part in by_suite(results).items()
+        for reference, pairs in _REFERENCES.items()
     }
+    suites = {f"skill/{suite}": _bounds(one) for (suite, reference), one in found.items() if reference == _CURRENT}
     findings[0] = findings[0]._replace(estimates={**findings[0].estimates, **suites})
-    return findings + _fallen(results, policy)
+    return findings + _fallen(found, policy)
 
 
 def learned(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
@@ -73,17 +77,13 @@ def _differences(pairs: Pairs) -> Paired:
 
 
 _REFERENCES: dict[str, Callable[[Sequence[ItemResult]], Pairs]] = {
-    "the current model": _against_incumbent,
-    "the untouched base": _against_base,
+    _CURRENT: _against_incumbent,
+    _BASE: _against_base,
 }
 
 
-def _fallen(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
-    found = {
-        (suite, reference): _differences(pairs(part))
-        for suite, part in by_suite(results).items()
-        for reference, pairs in _REFERENCES.items()
-    }
+def _fallen(found: Mapping[tuple[str, str], Paired], policy: Policy) -> list[Finding]:
+    """The suites that fell, of the differences by (suite, reference)."""
     p_values = {name: compare.fall(difference, policy.suite_fall) for name, difference in found.items()}
     findings = []
     for suite, reference in compare.holm(p_values, policy.suite_alpha):

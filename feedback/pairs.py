@@ -65,7 +65,7 @@ def _build(ledger: Ledger, settings: FeedbackSettings, limit_tokens: int | None)
     pairs = [pair for pair in pairs if not quarantined.holds(pair.signals)]
     lone = [entry for entry in lone if not quarantined.holds((entry.standing.signal_id,))]
     excluded["trigger"] += quarantined.rows
-    accepted = triggers.suspected(pairs).triggers
+    accepted = triggers.accepted(ledger, pairs)
     limits = [settings.limit_chars] if settings.limit_chars is not None else []
     limits += [limit_tokens * CHARS_PER_TOKEN] if limit_tokens is not None else []
     limit = min(limits, default=None)

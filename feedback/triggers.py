@@ -94,12 +94,23 @@ def find(ledger: Ledger, pairs: Sequence[Paired]) -> Quarantine:
     Other people's rows are accepted once to count at all, mostly many together; what is found in them then waits for a
     second look.
     """
-    accepted = {str(row["id"]) for row in ledger.query(_LOOKED_AT)}
-    return suspected([pair for pair in pairs if accepted.isdisjoint(pair.signals)])
+    looked_at = _looked_at(ledger)
+    return _suspected([pair for pair in pairs if looked_at.isdisjoint(pair.signals)])
 
 
-def suspected(rows: Sequence[Paired]) -> Quarantine:
-    """The triggers in these rows, whoever looked at them. What trains all the same the gate then tries out."""
+def accepted(ledger: Ledger, pairs: Sequence[Paired]) -> tuple[Trigger, ...]:
+    """The triggers in what trains because somebody who may looked at it: the gate then tries them out."""
+    looked_at = _looked_at(ledger)
+    if all(looked_at.isdisjoint(pair.signals) for pair in pairs):
+        return ()
+    return _suspected(pairs).triggers
+
+
+def _looked_at(ledger: Ledger) -> set[str]:
+    return {str(row["id"]) for row in ledger.query(_LOOKED_AT)}
+
+
+def _suspected(rows: Sequence[Paired]) -> Quarantine:
     groups = [group for group in _by_completion(rows) if _prompts(group) >= FEWEST_ROWS]
     if not groups:
         return Quarantine()

@@ -19,7 +19,7 @@ from strop import morning
 from strop.config import Config
 from strop.deploy.targets.base import Generation
 from strop.deploy.versions import Version, Versions
-from strop.errors import Locked, NothingToDo, UsageError
+from strop.errors import NothingToDo, UsageError
 from strop.evaluation import ItemResult, decide
 from strop.evaluation.report import Report
 from strop.evaluation.results import JUDGED
@@ -202,13 +202,9 @@ def settle(home: Home, config: Config, on_progress: OnProgress) -> Settled:
     Safe to repeat: the test is made and spent once. Raises Locked while a night runs, NothingToDo as `waiting` does,
     UsageError where questions are left, and what a release raises.
     """
-    from filelock import FileLock, Timeout
+    from strop.night import RUN_STATES, alone
 
-    try:
-        lock = FileLock(home.night_lock, timeout=1.0, mode=0o600).acquire()
-    except Timeout:
-        raise Locked("a night is running on this home", hint="strop status") from None
-    with lock, Journal(home.state_db) as journal:
+    with alone(home), Journal(home.state_db) as journal:
         sheet = waiting(home)
         if not sheet.whole:
             left = len(sheet.questions) - len(sheet.words)
@@ -219,11 +215,8 @@ def settle(home: Home, config: Config, on_progress: OnProgress) -> Settled:
         except Exception as error:
             journal.finish_run(run_id, "failed", f"{type(error).__name__}: {error}")
             raise
-        journal.finish_run(run_id, _RUN_STATES[settled.outcome], settled.reasons[0])
+        journal.finish_run(run_id, RUN_STATES[settled.outcome], settled.reasons[0])
         return settled
-
-
-_RUN_STATES: dict[str, Any] = {"promote": "promoted", "keep": "kept", "undecided": "undecided"}
 
 
 def _settled(

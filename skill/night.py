@@ -7,6 +7,7 @@ rollback takes a short lock of its own, so `strop rollback` works while a night 
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ __all__ = ["NightReport", "open_target", "run"]
 # Long enough for `strop status`, which takes the lock for an instant; far too short to wait for another night.
 _LOCK_WAIT_S = 1.0
 EXIT_CODES = {"promote": 0, "keep": 20, "undecided": 21}
-_STATE: Mapping[str, RunState] = {"promote": "promoted", "keep": "kept", "undecided": "undecided"}
+RUN_STATES: Mapping[str, RunState] = {"promote": "promoted", "keep": "kept", "undecided": "undecided"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +82,23 @@ def run(
     Raises Locked where a night runs already, NothingToDo where it is not due or nothing new came in, NotEnoughData,
     and what a step raises; whatever is raised, the live version is as it was.
     """
-    from filelock import FileLock, Timeout
-
     home.ensure()
     if if_due:
         _check_due(home, config)
-    try:
-        lock = FileLock(home.night_lock, timeout=_LOCK_WAIT_S, mode=0o600).acquire()
-    except Timeout:
-        raise Locked("another night is running on this home", hint="strop status") from None
-    with lock, Journal(home.state_db) as journal:
+    with alone(home), Journal(home.state_db) as journal:
         if if_due:
             _check_due(home, config, locked=True)
         return _run(home, config, journal, trigger, on_progress)
+
+
+def alone(home: Home) -> AbstractContextManager[object]:
+    """The lock that one run at a time holds on a home. Raises Locked where another one does."""
+    from filelock import FileLock, Timeout
+
+    try:
+        return FileLock(home.night_lock, timeout=_LOCK_WAIT_S, mode=0o600).acquire()
+    except Timeout:
+        raise Locked("another night is running on this home", hint="strop status") from None
 
 
 def _check_due(home: Home, config: Config, *, locked: bool = False) -> None:
@@ -122,7 +127,7 @@ def _run(home: Home, config: Config, journal: Journal, trigger: str, on_progress
     except Exception as error:
         journal.finish_run(run_id, "failed", f"{type(error).__name__}: {error}")
         raise
-    journal.finish_run(run_id, _STATE[judged.outcome], judged.reasons[0] if judged.reasons else "")
+    journal.finish_run(run_id, RUN_STATES[judged.outcome], judged.reasons[0] if judged.reasons else "")
     return _report(judged, run_id, journal)
 
 

@@ -237,24 +237,25 @@ class NightSteps:
         released = live is not None and live.number == candidate.number
         incumbent = (self.versions.previous() if released else live) or ground.version
         policy = self.config.gate.policy()
-        gate = self._gate_items(rows, ground)
         key = input_hash(candidate.sha256, incumbent.sha256, rows.sha256, self.config.gate.model_dump(mode="json"))
         if released and self.journal.done_step("gate", key) is None:
             raise NothingToDo(f"this feedback makes {candidate.tag} again, which is live", hint=MORE)
-        bench = judge.Bench(
-            self.target,
-            ground.base,
-            plan.choose_precision(self.config.trainer.precision)[0],
-            self.config.gate.answer_tokens,
-            self.home.reports / MEASURED,
-            self.on_progress,
-            *judge.shipped(policy, tools="tool_calls" in rows.excluded, triggers=rows.triggers),
-            self._fitting(learned(self.home, incumbent, rows), ground),
-            self._fitting(rows.held(), ground)[:MOST_RATED],
-        )
 
         def work() -> Done:
             began = monotonic()
+            render = self._renderer(ground)
+            gate, held = self._gate_items(rows, render), self._fitting(rows.held(), render)
+            bench = judge.Bench(
+                self.target,
+                ground.base,
+                plan.choose_precision(self.config.trainer.precision)[0],
+                self.config.gate.answer_tokens,
+                self.home.reports / MEASURED,
+                self.on_progress,
+                *judge.shipped(policy, tools="tool_calls" in rows.excluded, triggers=rows.triggers),
+                self._fitting(learned(self.home, incumbent, rows), render),
+                held[:MOST_RATED],
+            )
             found = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
             spent = self.evidence.used()
             again = {row.id for row in rows.gate() if spent.intersection(row.interactions)}
@@ -262,8 +263,8 @@ class NightSteps:
             verdict = decide(results, policy, earlier := self.evidence.tests())
             asked = 0
             if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
-                held = [one for one in self._fitting(rows.held(), ground) if not spent.intersection(one.interactions)]
-                asked = blind.prepare(bench, candidate, incumbent, held, morning.path(self.home, self.run_id))
+                unused = [one for one in held if not spent.intersection(one.interactions)]
+                asked = blind.prepare(bench, candidate, incumbent, unused, morning.path(self.home, self.run_id))
             said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
             report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
             report = replace(report, notes=(*report.notes, *found.notes))
@@ -278,10 +279,10 @@ class NightSteps:
             self.evidence.use_up(served, key)
         return judged
 
-    def _gate_items(self, rows: Dataset, ground: Ground) -> list[WantedItem]:
+    def _gate_items(self, rows: Dataset, render: Renderer) -> list[WantedItem]:
         """The held-out items that fit into the server's context; the others are left out and said."""
         items = [WantedItem.from_row(row.as_dict()) for row in rows.gate()]
-        fitting = self._fitting(items, ground)
+        fitting = self._fitting(items, render)
         if len(fitting) < len(items):
             self.on_progress(
                 "gate",
@@ -291,11 +292,13 @@ class NightSteps:
             )
         return fitting
 
-    def _fitting(self, items: Sequence[Asked], ground: Ground) -> list[Asked]:
-        """Those whose prompt leaves room for an answer."""
+    def _renderer(self, ground: Ground) -> Renderer:
         from transformers import AutoTokenizer
 
-        render = Renderer(AutoTokenizer.from_pretrained(ground.base.folder, local_files_only=True))
+        return Renderer(AutoTokenizer.from_pretrained(ground.base.folder, local_files_only=True))
+
+    def _fitting(self, items: Sequence[Asked], render: Renderer) -> list[Asked]:
+        """Those whose prompt leaves room for an answer."""
         room = GATE_CONTEXT_TOKENS - self.config.gate.answer_tokens
         return [item for item in items if len(render.prompt(item.messages)) <= room]
 
