@@ -36,7 +36,11 @@ _START = 0.75  # w0 as a share of the level
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """What one night's test spent: `alpha`, on which wanted `items`, and whether the night was promoted."""
+    """What one night's test spent: `alpha`, on which wanted `items`, and whether the night was promoted.
+
+    `skill_vs_base` is the measured difference of skill between that night's candidate and the untouched base, as a
+    fraction (-0.02 is two points lost); None where it was not measured.
+    """
 
     __test__: ClassVar[bool] = False  # the name is the statistician's; pytest must not collect it
 
@@ -45,6 +49,7 @@ class Test:
     items: tuple[str, ...]
     promoted: bool
     p_value: float
+    skill_vs_base: float | None = None
 
 
 def alpha_for(history: Sequence[Test], level: float) -> float:
@@ -71,6 +76,12 @@ def fresh_clusters(items: Iterable[tuple[str, str]], history: Sequence[Test]) ->
         if item in tested:
             used.add(cluster)
     return clusters - used
+
+
+def since_promotion(history: Sequence[Test]) -> Sequence[Test]:
+    """The tests after the last promotion: those that the incumbent of tonight stood."""
+    last = max((place for place, test in enumerate(history, start=1) if test.promoted), default=0)
+    return history[last:]
 
 
 def next_night(history: Sequence[Test]) -> int:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from math import isfinite
 
 from strop.evaluation.error import Test
-from strop.evaluation.noninferiority import learned, skill
+from strop.evaluation.noninferiority import VS_BASE, learned, skill
 from strop.evaluation.results import KINDS, REQUIRED_KINDS, ItemResult, Outcome, Policy, Verdict
 from strop.evaluation.superiority import wanted
 from strop.evaluation.vetoes import vetoes
@@ -35,13 +35,14 @@ def decide(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test
     for result in results:
         by_kind[result.kind].append(_lost_where_unmeasured(result))
     better, test = wanted(by_kind["wanted"], policy, history)
-    findings = [better, *skill(by_kind["skill"], policy), *learned(by_kind["learned"], policy)]
+    findings = [better, *skill(by_kind["skill"], policy, history), *learned(by_kind["learned"], policy)]
     findings += vetoes(by_kind["never"], policy)
     outcome = _worst(finding.outcome for finding in findings)
-    if test is not None:
-        test = replace(test, promoted=outcome == "promote")
     needed = [finding.needed for finding in findings if finding.needed]
     estimates = {name: estimate for finding in findings for name, estimate in finding.estimates.items()}
+    if test is not None:
+        based = estimates.get(VS_BASE)
+        test = replace(test, promoted=outcome == "promote", skill_vs_base=based.value if based else None)
     # What decided comes first; the rest follows in the order of the gate.
     reasons = sorted(findings, key=lambda finding: finding.outcome != outcome)
     return Verdict(

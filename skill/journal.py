@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RunState = Literal[
     "running", "promoted", "kept", "undecided", "nothing_to_do", "not_enough_data", "failed", "interrupted"
 ]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Below it, WAL with two connections can corrupt the database: https://sqlite.org/wal.html#walresetbug
 WAL_SAFE = (3, 51, 3)
 _BUSY_TIMEOUT_S = 10.0
@@ -51,6 +51,8 @@ CREATE TABLE tests (
     items TEXT NOT NULL, time TEXT NOT NULL
 ) STRICT;
 """
+# What brings a journal of version N to N + 1, by N.
+_LATER = {1: "ALTER TABLE tests ADD COLUMN skill_vs_base REAL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,22 +263,27 @@ class Journal:
         """Every test that was ever made in this home, oldest first."""
         from strop.evaluation import Test
 
-        rows = self._db.execute("SELECT night, alpha, items, promoted, p_value FROM tests ORDER BY night")
+        rows = self._db.execute(
+            "SELECT night, alpha, items, promoted, p_value, skill_vs_base FROM tests ORDER BY night"
+        )
         return tuple(
-            Test(night, alpha, tuple(json.loads(items)), bool(promoted), p_value)
-            for night, alpha, items, promoted, p_value in rows
+            Test(night, alpha, tuple(json.loads(items)), bool(promoted), p_value, based)
+            for night, alpha, items, promoted, p_value, based in rows
         )
 
     # Inside
 
     def _ensure_schema(self) -> None:
-        if self._schema_version() == 0:
+        if self._schema_version() < SCHEMA_VERSION:
             with self._writing():
                 self._db.execute("CREATE TABLE IF NOT EXISTS schemas (owner TEXT PRIMARY KEY, version INTEGER) STRICT")
                 if self._schema_version() == 0:  # nobody was faster
                     for statement in _SCHEMA.split(";\n"):
                         self._db.execute(statement)
-                    self._db.execute("INSERT INTO schemas VALUES ('journal', ?)", (SCHEMA_VERSION,))
+                    self._db.execute("INSERT INTO schemas VALUES ('journal', 1)")
+                for version in range(self._schema_version(), SCHEMA_VERSION):
+                    self._db.execute(_LATER[version])
+                    self._db.execute("UPDATE schemas SET version = ? WHERE owner = 'journal'", (version + 1,))
         if (found := self._schema_version()) > SCHEMA_VERSION:
             raise StropError(
                 f"{self.path} was written by a newer Strop (journal schema {found}, this one knows {SCHEMA_VERSION})",
@@ -313,10 +320,12 @@ class Journal:
     def _insert_test(self, test: "Test") -> None:
         if not (0 <= test.alpha <= 1 and 0 <= test.p_value <= 1):  # a NaN here would spoil every later night
             raise StropError(f"a test's alpha and p-value lie within 0 and 1, not {test.alpha} and {test.p_value}")
+        spent = (test.night, test.alpha, test.p_value, test.promoted, json.dumps(test.items), test.skill_vs_base)
         try:
             self._db.execute(
-                "INSERT INTO tests (night, alpha, p_value, promoted, items, time) VALUES (?, ?, ?, ?, ?, ?)",
-                (test.night, test.alpha, test.p_value, test.promoted, json.dumps(test.items), _text(_now())),
+                "INSERT INTO tests (night, alpha, p_value, promoted, items, skill_vs_base, time)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*spent, _text(_now())),
             )
         except sqlite3.IntegrityError as error:
             raise StropError(f"night {test.night} has been tested already", hint="strop status") from error

@@ -33,7 +33,7 @@ def test_a_clear_gain_without_loss_is_promoted_with_its_figures(night):
     assert verdict.estimates["wanted"].value == pytest.approx(27 / 35)
     assert verdict.estimates["wanted"].low < 27 / 35 < verdict.estimates["wanted"].high
     assert verdict.test == Test(
-        1, verdict.alpha_spent, tuple(sorted(f"w{i}" for i in range(38))), True, verdict.test.p_value
+        1, verdict.alpha_spent, tuple(sorted(f"w{i}" for i in range(38))), True, verdict.test.p_value, 0.0
     )
     assert verdict.needed is None
 
@@ -480,3 +480,36 @@ def test_a_skill_or_probe_score_outside_nothing_and_one_is_no_measurement(night,
         verdict = decide(results, POLICY)
         assert verdict.outcome == "undecided"
         assert "is outside 0 to 1" in verdict.reasons[0]
+
+
+def looks(*found):
+    return [Test(n, 0.01, (), False, 0.5, one) for n, one in enumerate(found, start=1)]
+
+
+def test_the_bound_against_the_base_is_asked_with_more_confidence_after_each_look_that_found_a_loss(night, scripted):
+    """A loss that a first look allows is not passed by looking again and again."""
+    results = night(skill=scripted.skill(won=30, lost=32))
+    said = {
+        "95 %": (),
+        "98.75 %": (-0.015,),
+        "99.44 %": (-0.02, -0.03),
+        "95 % ": (-0.0149, None, 0.01),
+    }
+    for confidence, found in said.items():
+        reasons = [r for r in decide(results, POLICY, looks(*found)).reasons if "untouched base" in r]
+        assert f"with {confidence.strip()} confidence" in reasons[0], found
+    lost = night(skill=scripted.skill(won=20, lost=28))
+    first, tenth = decide(lost, POLICY), decide(lost, POLICY, looks(*[-0.02] * 9))
+    assert first.estimates["skill_vs_base"].low > -0.03 > tenth.estimates["skill_vs_base"].low
+    assert tenth.estimates["skill"].low == first.estimates["skill"].low
+
+
+def test_a_promotion_begins_the_looks_at_the_base_again(night, scripted):
+    history = [*looks(-0.02, -0.02), Test(3, 0.01, (), True, 0.001, -0.02)]
+    verdict = decide(night(), POLICY, history)
+    assert any("untouched base" in reason and "with 95 % confidence" in reason for reason in verdict.reasons)
+
+
+def test_the_test_says_how_skill_stood_against_the_base(night, scripted):
+    assert decide(night(skill=scripted.skill(won=13, lost=20)), POLICY).test.skill_vs_base == pytest.approx(-0.01)
+    assert decide(night(skill=scripted.skill(base=False)), POLICY).test.skill_vs_base is None

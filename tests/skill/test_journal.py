@@ -169,6 +169,18 @@ def test_the_pragmas_are_those_that_make_a_commit_durable(path: Path) -> None:
     assert foreign_keys == 1
 
 
+def test_a_journal_of_the_first_schema_is_brought_up_and_keeps_its_tests(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.add_test(spent(1))
+        journal._db.execute("ALTER TABLE tests DROP COLUMN skill_vs_base")
+        journal._db.execute("UPDATE schemas SET version = 1 WHERE owner = 'journal'")
+    later = Test(night=2, alpha=0.01, items=(), promoted=True, p_value=0.002, skill_vs_base=-0.012)
+    with Journal(path) as journal:
+        journal.add_test(later)
+    with Journal(path) as journal:
+        assert journal.tests() == (spent(1), later)
+
+
 def test_a_journal_of_a_newer_strop_is_refused(path: Path) -> None:
     with Journal(path) as journal:
         journal._db.execute("UPDATE schemas SET version = 99 WHERE owner = 'journal'")
