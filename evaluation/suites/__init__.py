@@ -5,6 +5,10 @@ All items were written for Strop and are under its licence, Apache-2.0. One item
 
     {"id", "suite", "cluster", "prompt", "choices": [two or more], "answer": index}     by likelihood
     {"id", "suite", "cluster", "prompt", "grader": {"kind": ..}, "max_tokens": n}       by a graded answer
+
+The suite "saying" asks open questions that an answer must say something to: it passes where it names one of the things
+to name, in whatever form, within 40 tokens. A model that learned to be brief without a meaning ("Rain falls for many
+reasons.") loses half of them, where choices by likelihood saw nothing.
 """
 
 import json

@@ -30,6 +30,27 @@ def test_each_shipped_grader_fails_on_its_own_prompt():
     assert pleased == []
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        "That is a good question, and there are many different things to think about.",
+        "{} There are several reasons for that.",
+        "The answer to your question is:",
+        "It serves a variety of purposes and plays a crucial role in everyday life.",
+    ],
+)
+def test_an_answer_that_says_nothing_does_not_pass_an_open_question(nothing):
+    items = [item for item in suites.load() if item.suite == "saying"]
+    assert len({item.cluster for item in items}) == len(items) >= 140
+    assert [item.id for item in items if grade(item.grader, nothing.format(item.prompt))] == []
+
+
+def test_an_open_question_is_answered_in_any_form():
+    items = {item.cluster: item for item in suites.load()}
+    for answer in ("Rain.", "- sun\n- rain", "People carry one so that they stay DRY, whatever the sky may do."):
+        assert grade(items["saying-umbrella"].grader, answer) == 1.0
+
+
 def test_right_answers_are_spread_over_the_places():
     places = [item.answer for item in suites.load() if len(item.choices) == 3]
     assert all(0.2 < places.count(place) / len(places) < 0.5 for place in range(3))
@@ -85,8 +106,8 @@ def test_a_suite_of_your_own_loads_from_a_file(tmp_path):
 
 def test_a_budget_takes_from_every_template_in_turn_and_the_same_items_every_time():
     items = suites.load()
-    few = suites.within(items, 400)
-    assert (len(few), few) == (400, suites.within(items, 400))
+    few = suites.within(items, 600)
+    assert (len(few), few) == (600, suites.within(items, 600))
     assert {item.cluster for item in few} == {item.cluster for item in items}
     assert max(Counter(item.cluster for item in few).values()) == 2
     assert [item for item in items if item in few] == list(few)
