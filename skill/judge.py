@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from strop.deploy.scorer import GgufScorer
-from strop.deploy.targets.base import Generator, Target
+from strop.deploy.served import served_model
+from strop.deploy.targets.base import Target
 from strop.deploy.versions import Version
 from strop.evaluation import ItemResult, Policy, probes, suites, wanted
 from strop.evaluation.measure import CHOICE_TEMPERATURE, Answer, Measured, answers, skill_results, skill_scores
@@ -57,14 +57,6 @@ class Taken:
     wanted: Side | None = None
     learned: tuple[Answer, ...] = ()
     rated: tuple[Measured, ...] = ()
-
-
-class _Served:
-    """One version: answers from its server, likelihoods from its weights; both say how far they are."""
-
-    def __init__(self, generator: Generator, scorer: GgufScorer) -> None:
-        self.generate = generator.generate
-        self.score = scorer.score
 
 
 def shipped(
@@ -124,23 +116,21 @@ def _missing(bench: Bench, gate: Sequence[WantedItem], known: Taken, mine: bool)
 def _measure(
     bench: Bench, version: Version, gate: Sequence[WantedItem], name: str, known: Taken, parts: Mapping[str, int]
 ) -> Taken:
-    """The parts that are missing, with one server and one copy of the weights."""
+    """The parts that are missing, with one server and one copy of the weights at most."""
     total, done = sum(parts.values()), 0
 
     def step(at: int, of: int) -> None:
         bench.on_progress(f"measure {name}", (done + at) / total, f"{version.tag}, {done + at} of {total} items")
 
-    scorer = GgufScorer(version.gguf, bench.base.folder, bench.precision)
-    with bench.target.serve(version) as generator:
-        model = _Served(generator, scorer)
+    with served_model(bench.target, version, bench.base.folder, bench.precision) as model:
         measures: dict[str, Callable[[], Any]] = {
             "skill": lambda: skill_scores(model, bench.items, progress=step),
             "replies": lambda: probes.measure(model, bench.probes, progress=step),
-            "wanted": lambda: wanted.measure_side(generator, scorer, gate, bench.answer_tokens, progress=step),
+            "wanted": lambda: wanted.measure_side(model, model, gate, bench.answer_tokens, progress=step),
             "learned": lambda: answers(
-                generator, [item.messages for item in bench.learned], bench.answer_tokens, progress=step
+                model, [item.messages for item in bench.learned], bench.answer_tokens, progress=step
             ),
-            "rated": lambda: wanted.likelihood_of_answers(scorer, [(one.messages, one.answer) for one in bench.rated]),
+            "rated": lambda: wanted.likelihood_of_answers(model, [(one.messages, one.answer) for one in bench.rated]),
         }
         found = {}
         for part, count in parts.items():

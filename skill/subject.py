@@ -17,8 +17,8 @@ from typing import Any, Literal
 from strop.config import Config
 from strop.deploy.adapter import adapter_sha256
 from strop.deploy.endpoint import Address, Endpoint
-from strop.deploy.scorer import GgufScorer
-from strop.deploy.targets.base import Conversation, Generation, Generator
+from strop.deploy.served import served_model
+from strop.deploy.targets.base import Conversation, Generation
 from strop.deploy.versions import Version, Versions, is_tag
 from strop.errors import Missing, UsageError
 from strop.evaluation.model import Model
@@ -116,8 +116,8 @@ def _of_version(name: str, home: Home, config: Config, on_progress: OnProgress) 
 
     @contextmanager
     def opened() -> Iterator[Model]:
-        with target.serve(version) as generator:
-            yield _Served(generator, lambda: GgufScorer(version.gguf, base.folder, precision))
+        with served_model(target, version, base.folder, precision) as model:
+            yield model
 
     identity = ("version", version.sha256, base.sha256, target.kind, precision)
     return Subject(version.tag, "version", identity, opened)
@@ -131,22 +131,6 @@ def _version(name: str, home: Home) -> Version | None:
         return None
     versions = Versions(home.state_db)
     return versions.live() if name == "live" else next((one for one in versions.list() if one.number == 0), None)
-
-
-class _Served:
-    """One version: answers from its server; likelihoods from its weights, which are read when first asked for."""
-
-    def __init__(self, generator: Generator, load: Callable[[], GgufScorer]) -> None:
-        self._generator, self._load = generator, load
-        self._scorer: GgufScorer | None = None
-
-    def generate(self, conversations: Sequence[Conversation], *, max_tokens: int) -> Sequence[Generation]:
-        return self._generator.generate(conversations, max_tokens=max_tokens)
-
-    def score(self, items: Sequence[tuple[Conversation, Sequence[str]]]) -> Any:
-        if self._scorer is None:
-            self._scorer = self._load()
-        return self._scorer.score(items)
 
 
 class _Answers:

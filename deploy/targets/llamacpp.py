@@ -23,6 +23,8 @@ from strop.errors import Missing, TargetDown, TargetError
 
 _START_S = 120.0
 _STOP_S = 10.0
+_FORCING = 1000.0  # added to one logit: no other token has a chance
+_EVERY = 1 << 20  # more tokens than any vocabulary has
 
 OnAnswer = Callable[[int, int], None]
 
@@ -32,7 +34,7 @@ class LlamaServer:
 
     def __init__(self, client: Any, slots: int) -> None:
         self._client = client
-        self._slots = slots
+        self.slots = slots
 
     def generate(
         self, conversations: Sequence[Conversation], *, max_tokens: int, on_answer: OnAnswer | None = None
@@ -60,6 +62,29 @@ class LlamaServer:
 
         return self._all(one, prompts, None)
 
+    def logprob(self, ids: Sequence[int], token: int) -> float:
+        """The log-probability (nats) of `token` after `ids`, at temperature 1. Raises TargetError.
+
+        A bias makes the server sample that token; what it says of it is the likelihood before the bias. It says nothing
+        of a token that is a part of a character, so that one is looked up among all tokens beside a plain one.
+        """
+        found = self._forced(ids, token, 1)
+        if found is None:
+            plain = self.tokenize(".")[0]
+            every = (self._forced(ids, plain, _EVERY) or {}).get("top_logprobs", [])
+            found = next((one for one in every if one["id"] == token), None)
+        if found is None or found["id"] != token:
+            said = "nothing" if found is None else f"token {found['id']}"
+            raise TargetError(f"llama-server told {said} where token {token} was asked for", hint="strop doctor")
+        return float(found["logprob"])
+
+    def _forced(self, ids: Sequence[int], token: int, n_probs: int) -> dict[str, Any] | None:
+        """What the server says of the one token that it can sample, and of the `n_probs` likeliest."""
+        body = {"prompt": list(ids), "n_predict": 1, "n_probs": n_probs, "logit_bias": [[token, _FORCING]], "seed": 1}
+        body |= {"temperature": 1.0, "samplers": ["temperature"], "cache_prompt": True}
+        said: list[dict[str, Any]] = self._post("/completion", body).get("completion_probabilities") or []
+        return said[0] if said else None
+
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of `text` as the server cuts it; `special`: control tokens in the text count as such."""
         body = {"content": text, "add_special": False, "parse_special": special}
@@ -71,7 +96,7 @@ class LlamaServer:
 
     def _all(self, one: Callable[[Any], Any], items: Sequence[Any], on_answer: OnAnswer | None) -> list[Any]:
         answers = []
-        with ThreadPoolExecutor(self._slots) as pool:
+        with ThreadPoolExecutor(self.slots) as pool:
             for answer in pool.map(one, items):
                 answers.append(answer)
                 if on_answer:
