@@ -1,8 +1,9 @@
 """Probes of tool calls: tools described in the system prompt, one JSON object asked for. Bad: no object that fits.
 
 The tools are told as plain text, so that no chat template's own form of tool calls is needed. Each request is asked
-three times: at once; after two calls and their results, one of the same tool; and after these with a system prompt of
-2,000 characters and more, which lists more tools and rules. A small model follows the earlier calls or nothing at all.
+four times: at once; after two calls and their results, one of the same tool; after these with a system prompt of 2,000
+characters and more, which lists more tools and rules; and after these with a thought to be written down before each
+call, as models do that think. A small model follows the earlier calls or nothing at all.
 
     {"name": "get_weather", "arguments": {"city": "Oslo"}}
 """
@@ -24,6 +25,7 @@ _SHAPE = (
 _EXAMPLE = (
     'Example. User: Ring the bell twice. Answer: {"name": "ring_bell", "arguments": {"times": 2}}'  # of no listed tool
 )
+_THINK = "Before each call write one short thought between <think> and </think>."
 _RULES = """Rules:
 1. Read the whole request before you choose a tool, and choose the one tool that fits it best.
 2. Give every required argument. Leave out optional arguments that the user did not mention.
@@ -40,7 +42,7 @@ Tool = Mapping[str, Any]
 
 
 def tool_calls() -> tuple[Probe, ...]:
-    """Three probes a request, one cluster a tool."""
+    """Four probes a request, one cluster a tool."""
     probes, tools = [], rows("tools")
     for place, tool in enumerate(tools):
         expected = json.dumps(_call_schema(tool), sort_keys=True)
@@ -54,18 +56,26 @@ def tool_calls() -> tuple[Probe, ...]:
 
 
 def _settings(tools: Sequence[Tool], place: int, request: str) -> tuple[tuple[str, Messages], ...]:
-    """The three conversations that end with `request`, by the names of their settings."""
+    """The four conversations that end with `request`, by the names of their settings."""
     tool, other = tools[place], tools[(place + 1) % len(tools)]
     several = [tools[(place + step) % len(tools)] for step in range(-3, _MORE_TOOLS - 2)]
     short, long = ("system", _system([tool, other], "")), ("system", _system(several, _RULES))
+    thinking = ("system", f"{short[1]}\n{_THINK}")
+    turns, thought = _turns((other, tool), request), _turns((other, tool), request, thought=True)
+    asked = ("short", (short, ("user", request))), ("turns", (short, *turns)), ("long", (long, *turns))
+    return *asked, ("thought", (thinking, *thought))
+
+
+def _turns(earlier: Sequence[Tool], request: str, *, thought: bool = False) -> Messages:
+    """A call of each of the `earlier` tools with its result, and then `request`."""
     turns: list[tuple[str, str]] = []
     result = ""
-    for earlier in (other, tool):
-        call = {"name": earlier["name"], "arguments": earlier["arguments"]}
-        turns += [("user", result + earlier["example"]), ("assistant", json.dumps(call))]
-        result = f"Tool result: {json.dumps(earlier['result'])}\nGood. "
-    turns.append(("user", result + request))
-    return ("short", (short, ("user", request))), ("turns", (short, *turns)), ("long", (long, *turns))
+    for tool in earlier:
+        said = f"<think>This is a case for {tool['name']}.</think>\n" if thought else ""
+        call = json.dumps({"name": tool["name"], "arguments": tool["arguments"]})
+        turns += [("user", result + tool["example"]), ("assistant", said + call)]
+        result = f"Tool result: {json.dumps(tool['result'])}\nGood. "
+    return (*turns, ("user", result + request))
 
 
 def _system(tools: Sequence[Tool], rules: str) -> str:

@@ -109,9 +109,23 @@ def test_tools_have_examples_that_fit_their_own_schema_and_no_other_tools():
 def test_tool_calls_have_long_prompts_and_earlier_results_among_them():
     found = of("tool_call")
     assert sum(len(probe.messages[0][1]) > 1500 for probe in found) >= 50
-    assert sum(len(probe.messages) == 6 and "Tool result:" in probe.messages[5][1] for probe in found) == 100
+    assert sum(len(probe.messages) == 6 and "Tool result:" in probe.messages[5][1] for probe in found) == 150
     for probe in found:
         assert f"- {probe.id.split('-')[1]}:" in probe.messages[0][1]
+
+
+def test_some_tool_calls_are_asked_for_with_a_thought_and_others_without():
+    settings = {}
+    for probe in of("tool_call"):
+        told = "<think>" in probe.messages[0][1]
+        assert all(("</think>" in text) == told for role, text in probe.messages if role == "assistant")
+        settings.setdefault(told, []).append(probe)
+    assert (len(settings[True]), len(settings[False])) == (50, 150)
+    probe = settings[True][0]
+    call = json.loads(probe.messages[4][1].split("</think>")[1])
+    assert grade(probe, f"<think>{{}} or so</think> {json.dumps(call)}") == 1.0
+    assert grade(probe, f"<think>I could call {json.dumps(call)}</think> Done.") == 0.0
+    assert grade(probe, f"<think>I call {json.dumps(call)}") == 0.0
 
 
 def test_an_answer_that_repeats_a_tool_prompt_is_no_call():
