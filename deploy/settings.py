@@ -1,8 +1,9 @@
-"""What a person may set about serving; `strop.config` composes it into `strop.toml`."""
+"""What a person may set about serving and publishing; `strop.config` composes it into `strop.toml`."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class OllamaSettings(BaseModel):
@@ -34,3 +35,36 @@ class OllamaSettings(BaseModel):
         if ":" in alias or not is_plain_name(alias):
             raise ValueError("lower-case letters, digits, '.', '_' and '-', no tag, and not a cloud name")
         return alias
+
+
+# Stricter than the Hub's own rule: letters, digits and single '-', '_', '.' between them, nothing that is a path.
+_REPO_ID = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*/[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*", re.ASCII)
+_LONGEST_REPO_ID = 96
+
+
+def is_repo_id(text: str) -> bool:
+    """Whether `text` names a repository of the Hub as this house spells it: OWNER/NAME."""
+    return len(text) <= _LONGEST_REPO_ID and not text.endswith(".git") and _REPO_ID.fullmatch(text) is not None
+
+
+class HubSettings(BaseModel):
+    """The `[hub]` section: where `strop hub push` puts a model. Nothing is ever published unless it is asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    repo: str = Field(default="", description="OWNER/NAME on the Hub; none: nothing to push to.")
+    push_on_promote: bool = Field(default=False, description="Push each version that the gate promotes.")
+    private: bool = Field(default=True, description="Whether the repository is private.")
+
+    @field_validator("repo")
+    @classmethod
+    def _plain_repo(cls, repo: str) -> str:
+        if repo and not is_repo_id(repo):
+            raise ValueError('should be OWNER/NAME as on the Hub, for example "ann/strop-mine", or empty')
+        return repo
+
+    @model_validator(mode="after")
+    def _somewhere_to_push(self) -> Self:
+        if self.push_on_promote and not self.repo:
+            raise ValueError('push_on_promote needs a repository: repo = "OWNER/NAME" under [hub]')
+        return self

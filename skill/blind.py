@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from strop import morning
 from strop.config import Config
@@ -29,6 +29,9 @@ from strop.home import Home
 from strop.journal import Journal, StepRow
 from strop.judge import Bench
 from strop.setup import OnProgress
+
+if TYPE_CHECKING:
+    from strop.pushed import Told
 
 PROMPTS = 10
 # So many held-out prompts are answered by both models to find ten on which they differ.
@@ -194,6 +197,7 @@ class Settled:
     candidate: str
     live: str
     report: str
+    pushed: "Told | None" = None
 
 
 def settle(home: Home, config: Config, on_progress: OnProgress) -> Settled:
@@ -252,4 +256,4 @@ def _settled(
     live = night.versions.live()
     reasons = tuple(map(str, verdict.facts["reasons"]))
     outcome = str(verdict.facts["outcome"])
-    return Settled(outcome, reasons, version.tag, live.tag if live else "", verdict.output)
+    return Settled(outcome, reasons, version.tag, live.tag if live else "", verdict.output, night.pushed)

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from strop.deploy.settings import OllamaSettings
+from strop.deploy.settings import HubSettings, OllamaSettings
 from strop.errors import ConfigError
 from strop.evaluation.settings import GateSettings
 from strop.feedback.settings import FeedbackSettings
@@ -75,6 +75,7 @@ class Config(BaseSettings):
     trainer: TrainerSettings = TrainerSettings.model_validate({})
     gate: GateSettings = GateSettings.model_validate({})
     ollama: OllamaSettings = OllamaSettings.model_validate({})
+    hub: HubSettings = HubSettings.model_validate({})
 
     @classmethod
     def settings_customise_sources(

@@ -1,7 +1,7 @@
 """What this computer and this home hold, check by check: the value, whether it is well, why, and what to do.
 
 Nothing here imports torch or another heavy package: versions come from the packages' metadata. Nothing is changed,
-made or sent; the only connection is to the Ollama that the settings name.
+made or sent; the only connection is to the Ollama that the settings name, and with `online` one to the Hub.
 """
 
 import importlib.metadata
@@ -55,8 +55,11 @@ class Check:
     fix: str = ""
 
 
-def check(home: Home, env: Mapping[str, str] = os.environ) -> list[Check]:
-    """Every finding, in the order in which a person would look. Never raises for what it finds."""
+def check(home: Home, env: Mapping[str, str] = os.environ, *, online: bool = False) -> list[Check]:
+    """Every finding, in the order in which a person would look. Never raises for what it finds.
+
+    `online` asks the Hub what its token may do, where there is one.
+    """
     settings, config = _settings(home)
     return [
         _python(),
@@ -74,7 +77,7 @@ def check(home: Home, env: Mapping[str, str] = os.environ) -> list[Check]:
         *(_package(name) for name in _TRAIN_PACKAGES),
         _llama_server(config),
         check_ollama(config),
-        _hf_token(env),
+        _hf_token(env, config, online),
     ]
 
 
@@ -292,11 +295,34 @@ def open_to_others(host: str) -> bool:
     return False
 
 
-def _hf_token(env: Mapping[str, str]) -> Check:
+def _hf_token(env: Mapping[str, str], config: "Config | None", online: bool) -> Check:
+    name = "hugging face token"
     folder = Path(env["HF_HOME"]) if env.get("HF_HOME") else Path.home() / ".cache" / "huggingface"
-    present = bool(env.get("HF_TOKEN")) or (folder / "token").exists()
-    reason = "found; its value is never shown or stored" if present else "needed for gated models only"
-    return Check("hugging face token", "yes" if present else "no", True, reason)
+    stored = Path(env["HF_TOKEN_PATH"]) if env.get("HF_TOKEN_PATH") else folder / "token"
+    pushes = config is not None and config.hub.push_on_promote
+    if not (env.get("HF_TOKEN") or stored.exists()):
+        if not pushes:
+            return Check(name, "no", True, "needed for gated models and strop hub push only")
+        return Check(name, "no", None, "push_on_promote is set, and nothing can be pushed", "export HF_TOKEN=...")
+    if not online:
+        reason = "found; its value is never shown or stored; --online asks what it may do"
+        return Check(name, "yes", True, reason, "strop doctor --online" if pushes else "")
+    return _hub_access(name, config.hub.repo if config else "")
+
+
+def _hub_access(name: str, repo: str) -> Check:
+    """What the Hub says of the token: whose it is, and whether it may write where pushes go."""
+    from strop.deploy.hub import LOG_IN, access
+
+    try:
+        found = access()
+    except StropError as error:
+        return Check(name, "yes", None, str(error), error.hint)
+    owner = repo.partition("/")[0]
+    who = f"{found.user}'s, role {found.role}"
+    if not found.writes or (owner and owner not in found.writes):
+        return Check(name, "yes", None, f"{who}: it may not write{f' to {owner}' if owner else ''}", LOG_IN)
+    return Check(name, "yes", True, f"{who}: it may write to {owner or ', '.join(found.writes)}")
 
 
 def version(package: str) -> str | None:

@@ -29,7 +29,10 @@ StropError
     ├── TargetError       1   llama-server or Ollama refused or failed
     ├── TargetDown       30   no server answers there
     ├── TargetTooOld     30   a server with a known vulnerability or without what we need
-    └── UnknownVersion    2   a version that is not in this home
+    ├── UnknownVersion    2   a version that is not in this home
+    ├── HubError          1   the Hub refused a push, or holds other bytes than were sent
+    ├── HubDown          30   the Hub does not answer, asks to wait, or offline mode is set
+    └── HoldsPersonalData 1   a file that would be published holds what the scrubber knows
 
 Every error carries what happened (`str(error)`), the next command to run (`hint`), a stable `code` for `--json`,
 and the exit code of the command line.
@@ -165,3 +168,15 @@ class TargetTooOld(DeployError):
 
 class UnknownVersion(DeployError):
     code, exit_code = "unknown_version", 2
+
+
+class HubError(DeployError):
+    code = "hub"
+
+
+class HubDown(DeployError):
+    code, exit_code = "hub_down", 30
+
+
+class HoldsPersonalData(DeployError):
+    code = "personal_data"

@@ -4,9 +4,9 @@ Covered: kill it anywhere, or let Ollama be away: what is left to do is written 
 `strop feedback forget` or night goes on with it (`removal`). While a night runs nothing is begun. A live version that
 was made of forgotten feedback is replaced before its file goes, and a rebuild from the base on what is left is due.
 
-Not covered: what left the home (exports, `strop tune --to`, copies of a GGUF, backups of the disk); what a file system
-keeps of deleted files; tags in an Ollama that the settings no longer name; a `strop tune` that runs at the same time;
-a demo's second home. The gate's history keeps hashes of the comparisons that it made.
+Not covered: what left the home (exports, `strop tune --to`, `strop hub push`, copies of a GGUF, backups); what a file
+system keeps of deleted files; tags in an Ollama that the settings no longer name; a `strop tune` that runs at the same
+time; a demo's second home. The gate's history keeps hashes of the comparisons that it made.
 """
 
 from collections.abc import Iterator

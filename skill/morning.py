@@ -1,9 +1,12 @@
 """The morning report of a night: what goes into it, its files in `reports/`, and which one a person asks for.
 
 A night leaves RUN.md, RUN.html (the same on one page), RUN.results.jsonl and RUN.history.jsonl, from which
-`strop gate decide` makes the same verdict. They are written when the verdict is there and not touched again.
+`strop gate decide` makes the same verdict. They are written when the verdict is there; a push to the Hub that follows
+is added to the first two.
 """
 
+import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +98,21 @@ def write(
     write_bytes(out.with_suffix(".history.jsonl"), as_lines(earlier))
     said = {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "tested": verdict.test is not None}
     return Done(out, sha256_bytes(text), {**said, **facts}, verdict.test)
+
+
+def add(report: Path, title: str, sentence: str) -> None:
+    """Add a section to a report that is there, on both of its pages; one with this title is replaced."""
+    from strop.evaluation.report import visible
+
+    said = " ".join(visible(sentence).split())
+    before = re.sub(rf"\n## {re.escape(title)}\n\n[^\n]*\n\Z", "", report.read_text(encoding="utf-8"))
+    write_bytes(report, f"{before}\n## {title}\n\n{said}\n".encode())
+    page = report.with_suffix(".html")
+    if page.is_file():
+        whole, head = page.read_text(encoding="utf-8"), f"<section>\n<h2>{html.escape(title)}</h2>"
+        above, _, below = whole.rpartition("</main>")
+        above = above.split(head)[0]
+        write_bytes(page, f"{above}{head}\n<p>{html.escape(said)}</p>\n</section>\n</main>{below}".encode())
 
 
 def recorded(report: Path) -> "tuple[ItemResult, ...]":

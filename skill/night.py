@@ -9,7 +9,7 @@ rollback takes a short lock of its own, so `strop rollback` works while a night 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strop.config import Config
 from strop.errors import Locked, NotEnoughData, NothingToDo, StropError
@@ -18,6 +18,9 @@ from strop.home import Home
 from strop.journal import Journal, RunState
 from strop.nightsteps import Judged, NightSteps
 from strop.setup import OnProgress, open_target
+
+if TYPE_CHECKING:
+    from strop.pushed import Told
 
 __all__ = ["NightReport", "open_target", "run"]
 
@@ -29,7 +32,10 @@ RUN_STATES: Mapping[str, RunState] = {"promote": "promoted", "keep": "kept", "un
 
 @dataclass(frozen=True, slots=True)
 class NightReport:
-    """What a night came to. `seconds` is by step, `rows` and `feedback` are counts, `live` is the live tag after it."""
+    """What a night came to. `seconds` is by step, `rows` and `feedback` are counts, `live` is the live tag after it.
+
+    `pushed` says what came of `hub.push_on_promote`, None where nothing was to be pushed.
+    """
 
     run_id: str
     outcome: str
@@ -42,6 +48,7 @@ class NightReport:
     sha256: str
     live: str
     report: str
+    pushed: "Told | None" = None
 
     @property
     def exit_code(self) -> int:
@@ -56,7 +63,8 @@ class NightReport:
             "keep": f"kept: {self.live} stays live, {self.version} is refused",
             "undecided": f"undecided: {self.live} stays live",
         }[self.outcome]
-        return "\n".join([said, *(f"  - {reason}" for reason in self.reasons), f"report: {self.report}"])
+        hub = [f"hub: {self.pushed.sentence}"] if self.pushed else []
+        return "\n".join([said, *(f"  - {reason}" for reason in self.reasons), *hub, f"report: {self.report}"])
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -71,6 +79,7 @@ class NightReport:
             "sha256": self.sha256,
             "live": self.live,
             "report": self.report,
+            "hub": self.pushed.as_dict() if self.pushed else None,
         }
 
 
@@ -145,4 +154,5 @@ def _report(judged: Judged, run_id: str, journal: Journal) -> NightReport:
         sha256=judged.version.sha256,
         live=judged.live,
         report=str(judged.report),
+        pushed=judged.pushed,
     )

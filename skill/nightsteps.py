@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from strop import blind, judge, morning
 from strop.config import Config
@@ -35,6 +35,9 @@ from strop.trainer.supervisor import need_training_packages, run_child
 from strop.trainer.traits import Traits, manner
 from strop.trainer.work import Job
 
+if TYPE_CHECKING:
+    from strop.pushed import Told
+
 # Below `reports`: what was measured of each version.
 MEASURED = "measured"
 MOST_RATED = 60
@@ -54,6 +57,7 @@ class Judged:
     version: Version
     live: str
     report: Path
+    pushed: "Told | None" = None
 
 
 class NightSteps:
@@ -68,6 +72,7 @@ class NightSteps:
         self.evidence = Evidence(home, config, journal, self.versions)
         self.feedback: dict[str, int] = {}
         self.judged_key = ""
+        self.pushed: Told | None = None
 
     def play(self) -> Judged:
         """All steps. Raises what they raise; nothing is live that was not judged."""
@@ -317,6 +322,11 @@ class NightSteps:
         live = self.versions.live()
         if live is None or live.number != version.number:
             self.steps.do("release", input_hash(version.sha256, self.run_id), work, lambda row: row)
+        if self.config.hub.push_on_promote:
+            from strop.pushed import publish  # most homes never publish: nothing of it is loaded then
+
+            report = Path(verdict.output)
+            self.pushed = publish(self.home, self.config, version, self.steps, self.run_id, report, self.on_progress)
 
     def report(self, version: Version, rows: Dataset, verdict: StepRow) -> Judged:
         """Close the night and say what it came to."""
@@ -331,6 +341,7 @@ class NightSteps:
             self.versions.get(version.tag),
             live.tag if live else "",
             Path(verdict.output),
+            self.pushed,
         )
 
     def close(self, version: Version, verdict: StepRow) -> None:

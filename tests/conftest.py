@@ -49,3 +49,9 @@ def fake_ollama(fakes: ModuleType) -> Iterator[Any]:
     """A fake Ollama of its own for each test."""
     with fakes.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def hubs() -> ModuleType:
+    """The module tests/deploy/fake_hub.py."""
+    return _sibling("deploy/fake_hub")

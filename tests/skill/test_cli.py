@@ -107,7 +107,7 @@ def test_the_commands_are_those_of_the_design() -> None:
         *("night", "report", "judge", "schedule", "status", "versions", "rollback", "chat"),
         *("tune", "train", "demo", "init", "doctor"),
         *("models resolve", "models list", "models show", "models export", "models remove"),
-        *("plan", "gate decide", "evaluate"),
+        *("plan", "gate decide", "evaluate", "hub push"),
         *("huggingface fine-tune", "huggingface list-models", "huggingface export-model"),
     }
 
