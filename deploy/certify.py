@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from strop.deploy.fullmerge import tokenizer_folder, unmerged
 from strop.deploy.gguf import read_info
 from strop.deploy.targets.base import Conversation
 from strop.deploy.targets.llamacpp import LlamaServer
@@ -88,7 +89,7 @@ def certify(
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(base, adapter), local_files_only=True)
     render = Renderer(tokenizer)
     prompts = [render.prompt(conversation) for conversation in conversations]
     reference = _reference(base, adapter)
@@ -160,13 +161,11 @@ def _reference(base: BaseModel, adapter: Path | None) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    if adapter is not None:
+        return unmerged(base, adapter)
     model = AutoModelForCausalLM.from_pretrained(
         base.folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
     )
-    if adapter is not None:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, str(adapter))
     return model.eval()
 
 

@@ -1,21 +1,22 @@
 """Builds in GGUF space: unpack a base to 16 bits, add an adapter to it, quantise. Tokenizer and template never change.
 
 What comes out is a copy of the base's metadata, byte for byte, with new tensor data: only `general.file_type` and our
-own `strop.adapter_sha256` differ. Rows go through memory a few megabytes at a time, whatever the model's size.
+own `strop.adapter_sha256` differ. Rows go through memory a quarter of a megabyte at a time, whatever the model's size,
+and of the adapter only the layer that is being merged is there.
 Covered: LoRA on the linear layers of the families in ARCHITECTURES; F16 and Q8_0 out, any type that `gguf` can
 dequantise in. Not covered, and refused: adapters that a sum of weights cannot express (see `adapter`).
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from strop.deploy import adapter as adapters
-from strop.deploy import container
-from strop.deploy.container import Container, Planned, Tensor
-from strop.errors import BadGguf, CannotMerge, DeployError
+from strop.deploy import container, q8_0
+from strop.deploy.container import Container, Field, Planned, Tensor
+from strop.errors import BadGguf, CannotMerge, DeployError, NeedsFullMerge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 Quant = Literal["Q8_0", "F16", "F32"]
 ADAPTER_KEY = "strop.adapter_sha256"
 # Families whose linear layers carry over row by row; True where GGUF stores the rows of q and k in another order.
-ARCHITECTURES = {"llama": True, "qwen2": False, "qwen3": False, "gemma2": False, "gemma3": False}
+ARCHITECTURES = {"llama": True, "qwen2": False, "qwen3": False, "gemma3": False}
 _TYPES = {"F32": 0, "F16": 1, "Q8_0": 8}
 _FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
 _Q8_0_BLOCK = 32
-_PIECE_VALUES = 1 << 20
+_PIECE_VALUES = 1 << 16  # what fits into a core's cache
+# Below this many multiplications OpenBLAS keeps to one thread. Its threads wait for each other in a spin, which on a
+# busy machine takes a hundred times the product itself; and one thread gives the same bits everywhere.
+_ONE_THREAD, _TILE_COLUMNS = 1 << 18, 256
 _F16_MAX = 65504.0
 
 
@@ -55,14 +59,6 @@ class MergeReport:
     fallbacks: tuple[str, ...]
     adapter_sha256: str | None
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Update:
-    """What one GGUF tensor gets added: `b @ a`, the scale already in `b` and its rows already in GGUF order."""
-
-    a: "np.ndarray[Any, Any]"
-    b: "np.ndarray[Any, Any]"
 
 
 def read_info(path: Path) -> GgufInfo:
@@ -116,38 +112,74 @@ def merge(base_f16: Path, adapter_dir: Path | None, out: Path, *, quant: Quant) 
     """Add an adapter (None: nothing) to a base and quantise; writes `out`, byte-identical for equal inputs.
 
     Matrices become `quant` as llama.cpp does it, vectors F32; rows that Q8_0 cannot hold stay F16 (`fallbacks`).
-    Raises CannotMerge for an adapter that cannot be merged exactly, BadGguf for a damaged base.
+    Raises NeedsFullMerge or CannotMerge for an adapter that a sum cannot express, BadGguf for a damaged base.
     """
-    started = time.monotonic()
     file = open_model(base_f16)
-    updates: dict[str, _Update] = {}
-    fields = {**file.fields, "general.file_type": container.field("general.file_type", _FILE_TYPES[quant], "u32")}
-    sha256 = None
-    if adapter_dir is not None:
-        updates = _updates(file, adapter_dir)
-        sha256 = adapters.adapter_sha256(adapter_dir)
-        fields[ADAPTER_KEY] = container.field(ADAPTER_KEY, sha256, "str")
+    updates = _updates(file, adapter_dir) if adapter_dir is not None else {}
+    sha256 = adapters.adapter_sha256(adapter_dir) if adapter_dir is not None else None
+    return write_model(out, file, file.fields.values(), updates, quant=quant, adapter_sha256=sha256)
+
+
+def write_model(
+    out: Path,
+    file: Container,
+    fields: Iterable[Field],
+    updates: dict[str, adapters.Delta],
+    *,
+    quant: Quant,
+    adapter_sha256: str | None,
+) -> MergeReport:
+    """The tensors of `file`, with `updates` (by GGUF tensor name) added and quantised, under the metadata `fields`."""
+    started = time.monotonic()
+    held = {item.key: item for item in fields}
+    held["general.file_type"] = container.field("general.file_type", _FILE_TYPES[quant], "u32")
+    if adapter_sha256 is not None:
+        held[ADAPTER_KEY] = container.field(ADAPTER_KEY, adapter_sha256, "str")
     largest = [0.0]
     plans = [_planned(file, tensor, updates.get(tensor.name), quant, largest) for tensor in file.tensors.values()]
-    container.write(out, fields.values(), plans, file.alignment)
+    container.write(out, held.values(), plans, file.alignment)
     fallbacks = tuple(plan.name for plan in plans if quant == "Q8_0" and plan.type == _TYPES["F16"])
-    return MergeReport(len(updates), max(largest), quant, fallbacks, sha256, time.monotonic() - started)
+    return MergeReport(len(updates), max(largest), quant, fallbacks, adapter_sha256, time.monotonic() - started)
 
 
-def _planned(file: Container, tensor: Tensor, update: _Update | None, quant: Quant, largest: list[float]) -> Planned:
-    import numpy as np
-
+def _planned(
+    file: Container, tensor: Tensor, update: adapters.Delta | None, quant: Quant, largest: list[float]
+) -> Planned:
     kind = _target_type(tensor, quant)
 
     def pieces() -> "Iterator[np.ndarray[Any, Any]]":
-        for first, values in read_rows(file, tensor):
-            if update is not None:
-                delta = update.b[first : first + len(values)] @ update.a
-                largest.append(max(float(delta.max()), -float(delta.min())))
-                values = np.add(values, delta, out=delta)
+        rows = (values for _, values in read_rows(file, tensor))
+        for values in rows if update is None else _added(file, tensor, update, largest):
             yield encode(values, kind, tensor.name)
 
     return Planned(tensor.name, kind, tensor.shape, pieces)
+
+
+def _added(
+    file: Container, tensor: Tensor, update: adapters.Delta, largest: list[float]
+) -> "Iterator[np.ndarray[Any, Any]]":
+    """The tensor's rows with `scale * b @ a` added, b's rows brought into GGUF's order."""
+    import numpy as np
+
+    a, b = update.factors()
+    b = permute_rows(b, rotary_heads(file, tensor.name))
+    for first, values in read_rows(file, tensor):
+        delta = _product(b[first : first + len(values)], a)
+        largest.append(max(largest.pop(), float(delta.max()), -float(delta.min())))
+        yield np.add(values, delta, out=delta)
+
+
+def _product(b: "np.ndarray[Any, Any]", a: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """`b @ a` in tiles that are small enough for one thread."""
+    import numpy as np
+
+    out = np.empty((b.shape[0], a.shape[1]), dtype=np.float32)
+    height = max(1, _ONE_THREAD // (a.shape[0] * _TILE_COLUMNS))
+    for top in range(0, b.shape[0], height):
+        for left in range(0, a.shape[1], _TILE_COLUMNS):
+            tile = (slice(top, top + height), slice(left, left + _TILE_COLUMNS))
+            np.matmul(b[tile[0]], a[:, tile[1]], out=out[tile])
+    return out
 
 
 def _target_type(tensor: Tensor, quant: Quant) -> int:
@@ -191,39 +223,43 @@ def encode(values: "np.ndarray[Any, Any]", kind: int, name: str) -> "np.ndarray[
     largest = float(abs(values).max())
     if not largest <= (_F16_MAX if kind == _TYPES["F16"] else float(np.finfo(np.float32).max)):
         raise DeployError(f"tensor {name}: {largest} does not fit into its type", hint="give another base or adapter")
+    if kind == _TYPES["Q8_0"]:
+        return q8_0.encode(values)
     return np.ascontiguousarray(quantize(values, GGMLQuantizationType(kind)))
 
 
-def _updates(file: Container, adapter_dir: Path) -> dict[str, _Update]:
+def _updates(file: Container, adapter_dir: Path) -> dict[str, adapters.Delta]:
     """The adapter's updates by GGUF tensor name. Raises CannotMerge where one does not belong to this base."""
     architecture = str(metadata(file, "general.architecture"))
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise CannotMerge(f"merging is known for {known}, not for {architecture}", hint="strop doctor")
     if ADAPTER_KEY in file.fields:
         raise CannotMerge(f"{file.path} already holds an adapter", hint="merge into the untouched base")
+    deltas = adapters.read(adapter_dir)
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise NeedsFullMerge(f"a sum is known to be right for {known}, not for {architecture}", hint="strop doctor")
     weight_name = _names(architecture, int(metadata(file, f"{architecture}.block_count", 0)))
     updates = {}
-    for delta in adapters.read(adapter_dir):
+    for delta in deltas:
         name = weight_name(delta.module)
         tensor = file.tensors.get(name or "")
         if tensor is None:
-            raise CannotMerge(_why_absent(delta.module, name), hint=adapters.HINT)
-        shape = (delta.b.shape[0], delta.a.shape[1])
-        if tensor.shape != shape:
+            raise _absent(delta.module, name)
+        if tensor.shape != delta.shape:
             raise CannotMerge(
-                f"{delta.module}: the adapter is for {shape}, the base has {tensor.shape}",
+                f"{delta.module}: the adapter is for {delta.shape}, the base has {tensor.shape}",
                 hint="give the base that the adapter was trained on",
             )
-        rows = delta.b * delta.b.dtype.type(delta.scale)
-        updates[tensor.name] = _Update(delta.a, permute_rows(rows, rotary_heads(file, tensor.name)))
+        updates[tensor.name] = delta
     return updates
 
 
-def _why_absent(module: str, name: str | None) -> str:
-    if module == "lm_head":
-        return "the adapter trains lm_head, but this base shares it with the embeddings (tied)"
-    return f"the adapter trains {module}, which this base does not have" + (f" (as {name})" if name else "")
+def _absent(module: str, name: str | None) -> CannotMerge:
+    if module.rpartition(".")[2] == "lm_head":
+        return NeedsFullMerge(
+            "the adapter trains lm_head, but this base shares it with the embeddings (tied)", hint=adapters.HINT
+        )
+    as_name = f" (as {name})" if name else ""
+    return CannotMerge(f"the adapter trains {module}, which this base does not have{as_name}", hint=adapters.HINT)
 
 
 def _names(architecture: str, n_blocks: int) -> Callable[[str], str | None]:

@@ -23,7 +23,8 @@ StropError
 ├── EvaluationError       1
 │   └── BadSuite          2   a suite file that cannot be read
 └── DeployError           1
-    ├── CannotMerge       1   an adapter that cannot be merged exactly in GGUF space
+    ├── CannotMerge       1   an adapter that cannot be merged exactly
+    │   └── NeedsFullMerge 1  nor in GGUF space, but through transformers and PEFT
     ├── BadGguf           1   a GGUF file that is damaged or not what it says
     ├── NotCertified      1   the build does not answer as the adapter does
     ├── TargetError       1   llama-server or Ollama refused or failed
@@ -144,6 +145,10 @@ class DeployError(StropError):
 
 class CannotMerge(DeployError):
     code = "cannot_merge"
+
+
+class NeedsFullMerge(CannotMerge):
+    code = "needs_full_merge"
 
 
 class BadGguf(DeployError):

@@ -64,10 +64,10 @@ def export(
     where = destination(to, config)
     base, adapter = _parts(folder.expanduser().absolute(), home.ensure())
     on_progress("base", None, base.ref)
-    base_f16 = base_gguf(base, home.builds)
+    base_f16 = base_gguf(base, home.builds, home.converter)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".export-") as scratch:
         on_progress("build", None, f"merging into {quant}")
-        built = build(base, base_f16, adapter, Path(scratch) / "build", quant)
+        built = build(base, base_f16, adapter, Path(scratch) / "build", quant, home.converter)
         on_progress("certify", None, "comparing the served build with transformers")
         certificate = certified(home, built, base_f16, base, adapter)
         certificate.demand()

@@ -96,6 +96,11 @@ class Home:
         return self.path / "builds"
 
     @property
+    def converter(self) -> Path:
+        """Upstream's converter of models to GGUF, where `strop init` made it."""
+        return self.path / "converter"
+
+    @property
     def reports(self) -> Path:
         return self.path / "reports"
 

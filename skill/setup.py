@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.config import Config
-from strop.deploy.base import base_gguf
+from strop.deploy.base import base_gguf, own_gguf
 from strop.deploy.build import Build, build, read_build
 from strop.deploy.certify import Certificate, Served, certificate_from, certify
 from strop.deploy.release import release
@@ -20,7 +20,7 @@ from strop.errors import DeployError, UnknownModel
 from strop.files import DamagedFolder, canonical_json, read_manifest, sha256_bytes, write_json
 from strop.home import Home
 from strop.trainer import machine, memory, shape
-from strop.trainer.models import BaseModel, resolve
+from strop.trainer.models import SHORT_NAMES, BaseModel, resolve
 from strop.trainer.recipe import Recipe
 
 # Told how far a long command is: (stage, share from 0 to 1 or None, figures).
@@ -47,6 +47,15 @@ def open_target(home: Home, config: Config) -> Target:
     return LlamaCppTarget(context_tokens=GATE_CONTEXT_TOKENS)
 
 
+def wants_converter(model: str) -> bool:
+    """Whether a base is in safetensors, without a GGUF of its makers beside them."""
+    ref = SHORT_NAMES.get(model, model)
+    if ref.startswith("hf:"):
+        return True
+    folder = Path(ref).expanduser()
+    return (folder / "config.json").is_file() and own_gguf(folder) is None
+
+
 def prepare(home: Home, config: Config, target: Target, on_progress: OnProgress) -> Ground:
     """Resolve the base, convert it once, and make it version 0 and live where nothing is live yet.
 
@@ -55,7 +64,7 @@ def prepare(home: Home, config: Config, target: Target, on_progress: OnProgress)
     home.ensure()
     target.active()  # a server that is not there is said before anything is fetched
     base = resolve(config.model, home.models, lambda note: on_progress("base", None, note))
-    base_f16 = base_gguf(base, home.builds)
+    base_f16 = base_gguf(base, home.builds, home.converter)
     versions = Versions(home.state_db)
     version = _base_version(home, config, base, base_f16, versions, on_progress)
     if versions.live() is None:
@@ -127,7 +136,7 @@ def made_build(home: Home, base: BaseModel, base_f16: Path, adapter: Path | None
     try:
         return read_build(folder)
     except DamagedFolder:
-        return build(base, base_f16, adapter, folder, quant)
+        return build(base, base_f16, adapter, folder, quant, home.converter)
 
 
 def certified(home: Home, built: Build, base_f16: Path, base: BaseModel, adapter: Path | None) -> Certificate:
@@ -143,7 +152,7 @@ def certified(home: Home, built: Build, base_f16: Path, base: BaseModel, adapter
         served = Served(stack.enter_context(target.serve_file(built.gguf)), built.gguf)
         exact = served
         if built.quant != "F16":
-            whole = build(base, base_f16, adapter, Path(scratch) / "f16", "F16")
+            whole = build(base, base_f16, adapter, Path(scratch) / "f16", "F16", home.converter)
             exact = Served(stack.enter_context(target.serve_file(whole.gguf)), whole.gguf)
         certificate = certify(served, exact, base, adapter, conversations)
     if certificate.ok:

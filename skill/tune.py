@@ -84,11 +84,11 @@ def tune(
     where = destination(to, config)
     made = _plan(rows, method, overrides, config)
     base = resolve(model, home.ensure().models, lambda note: on_progress("base", None, note))
-    base_f16 = base_gguf(base, home.builds)
+    base_f16 = base_gguf(base, home.builds, home.converter)
     trained = _train(home, config, base, file, made, on_progress)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".tune-") as scratch:
         on_progress("build", None, f"merging into {config.quant}")
-        built = build(base, base_f16, trained.folder, Path(scratch) / "build", config.quant)
+        built = build(base, base_f16, trained.folder, Path(scratch) / "build", config.quant, home.converter)
         on_progress("certify", None, "comparing the served build with transformers")
         certificate = certified(home, built, base_f16, base, trained.folder)
         certificate.demand()

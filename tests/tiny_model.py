@@ -21,6 +21,8 @@ SENTENCES = (
     "I don't know, we'll see, they've gone, you're right, it's late, she'd rather stay.",
 )
 VOCABULARY = 500
+# Seven layers, so that one looks at everything; a window that is shorter than the tests' prompts.
+GEMMA3 = {"num_hidden_layers": 7, "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 16}
 
 
 _TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -69,9 +71,10 @@ def make_tokenizer(folder: Path, splitter: str = "smollm") -> None:
 
 
 def make_base(folder: Path, architecture: str = "llama", splitter: str = "smollm", **changes: object) -> Path:
-    """Write a tiny random base model (llama, mistral, qwen2 or qwen3; seeded) with its tokenizer; returns `folder`.
+    """Write a tiny random base model (llama, mistral, qwen2, qwen3 or gemma3_text; seeded); returns `folder`.
 
-    The weights are large enough that greedy choices are clear ones.
+    The weights are large enough that greedy choices are clear ones. But for llama, norms and biases, which transformers
+    would start at 0 or 1, are random too: a test that loses one of them must see it.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -92,12 +95,16 @@ def make_base(folder: Path, architecture: str = "llama", splitter: str = "smollm
         "bos_token_id": 1,
         "eos_token_id": 2,
         "pad_token_id": 2,
+        **(GEMMA3 if architecture == "gemma3_text" else {}),
         **changes,
     }
     config = AutoConfig.for_model(architecture, **settings)
     with torch.random.fork_rng():
         torch.manual_seed(20)
         model = AutoModelForCausalLM.from_config(config)
+        for parameter in model.parameters() if architecture != "llama" else ():
+            if parameter.ndim == 1:
+                torch.nn.init.normal_(parameter, mean=float(parameter.detach().mean()), std=0.1)
     model.save_pretrained(folder)
     return folder
 

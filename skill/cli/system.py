@@ -10,6 +10,7 @@ from strop.errors import Missing
 
 if TYPE_CHECKING:
     from strop.doctor import Check
+    from strop.home import Home
 
 app = typer.Typer()
 
@@ -26,14 +27,18 @@ def init(
     allow_vulnerable: Annotated[
         bool, typer.Option("--allow-vulnerable", help="Use an Ollama below 0.17.1 all the same (CVE-2026-7482).")
     ] = False,
+    no_converter: Annotated[
+        bool, typer.Option("--no-converter", help="Do not fetch the converter that a base in safetensors wants.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make the home, choose the settings.
 
-    What is not named keeps its value. Safe to repeat.
+    What is not named keeps its value. For a base in safetensors it fetches llama.cpp's converter, once. Safe to repeat.
     """
     from strop.config import save
     from strop.doctor import check_ollama
+    from strop.setup import wants_converter
 
     asked = {
         "model": model,
@@ -44,6 +49,8 @@ def init(
     }
     home = session(ctx).home.ensure()
     config = save(home, {key: value for key, value in asked.items() if value is not None})
+    if not no_converter and wants_converter(config.model):
+        _make_converter(home)
     facts = {"home": str(home.path), "settings": str(home.config_file), "model": config.model, "target": config.target}
     show(facts, as_json=as_json, human=lambda: table(("what", "value"), list(facts.items())))
     ollama = check_ollama(config) if config.target == "ollama" else None
@@ -52,6 +59,17 @@ def init(
         hint(ollama.fix)
     else:
         hint("strop doctor")
+
+
+def _make_converter(home: "Home") -> None:
+    """Fetch upstream's converter. That it cannot be fetched is no error: Strop converts the common families itself."""
+    from strop.deploy import converter
+
+    try:
+        converter.make(home.converter, note)
+    except Missing as error:
+        note(f"warning: {error}; without it only some families can be converted")
+        hint(error.hint)
 
 
 @app.command(epilog="\b\nExample:\n  strop doctor --json")

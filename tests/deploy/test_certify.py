@@ -7,7 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer
 
 from strop.deploy import certify as certification
@@ -98,6 +100,24 @@ def test_a_build_certifies(exact: Served, tiny: BaseModel, adapter: Path) -> Non
     assert "at least 99% needed" in figure(certificate, MERGE)
     positions = int(figure(certificate, MERGE).split()[2])
     assert positions >= certification.MIN_POSITIONS == 1000
+
+
+def test_a_build_with_tokens_of_its_own_certifies(
+    tiny: BaseModel, tiny_f16: Path, adapter: Path, target: LlamaCppTarget, tmp_path: Path
+) -> None:
+    wider = Path(shutil.copytree(adapter, tmp_path / "adapter"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny.folder)
+    tokenizer.add_tokens(["<tool>", "</tool>"], special_tokens=True)
+    tokenizer.save_pretrained(wider)
+    rows = load_file(tiny.folder / "model.safetensors")["model.embed_tokens.weight"]
+    file = wider / "adapter_model.safetensors"
+    new = {"base_model.model.model.embed_tokens.weight": np.concatenate([rows, 0.1 * rows[:2]])}
+    save_file(load_file(file) | new, file)
+    made = build(tiny, tiny_f16, wider, tmp_path / "build", "F16")
+    assert made.merged["way"] == "full"
+    with target.serve_file(made.gguf) as server:
+        served = Served(server, made.gguf)
+        certify(served, served, tiny, wider, CONVERSATIONS).demand()
 
 
 def test_a_quantised_build_certifies_beside_its_exact_merge(

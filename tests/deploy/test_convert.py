@@ -43,6 +43,7 @@ def test_llama_server_splits_text_as_the_tokenizer_does(
         ("llama", {}),
         ("qwen2", {}),
         ("qwen3", {"tie_word_embeddings": False}),
+        ("gemma3_text", {}),
         ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}}),
         (
             "llama",

@@ -28,7 +28,7 @@ def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_logits_are_the_originals(tiny_model: ModuleType, tmp_path: Path, family: str, tied: bool) -> None:
     folder = tiny_model.make_base(tmp_path / "hf", family, tie_word_embeddings=tied)

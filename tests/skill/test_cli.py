@@ -25,7 +25,7 @@ from strop.cli import output
 from strop.cli.app import app, run
 from strop.config import Config, load, save
 from strop.deploy.versions import Versions
-from strop.errors import Locked, NotEnoughData, NothingToDo, StropError
+from strop.errors import Locked, Missing, NotEnoughData, NothingToDo, StropError
 from strop.feedback import Ledger
 from strop.home import Home
 from strop.journal import Journal
@@ -588,6 +588,25 @@ def test_init_writes_what_was_named_and_keeps_the_rest(home: Home, strop_says: C
     config = load(home)
     assert (config.model, config.target, config.ollama.alias) == ("gguf:x.gguf", "ollama", "mine")
     assert not config.ollama.allow_vulnerable
+
+
+def test_init_makes_the_converter_where_the_base_wants_it_and_goes_on_without(
+    home: Home, tiny_base: Path, strop_says: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def make(folder: Path, on_note: Callable[[str], None]) -> None:
+        asked.append(folder)
+        raise Missing("the converter could not be fetched: no index answers", hint="connect once and repeat it")
+
+    monkeypatch.setattr("strop.deploy.converter.make", make)
+    assert strop_says("init", "--model", "smollm2").code == 0
+    assert strop_says("init", "--model", str(tiny_base), "--no-converter").code == 0
+    assert asked == []
+    said = strop_says("init", "--model", str(tiny_base))
+    assert (said.code, asked, load(home).model) == (0, [home.converter], str(tiny_base))
+    assert "no index answers" in said.err
+    assert "hint: connect once" in said.err
 
 
 def test_doctor_is_thirty_where_something_needed_is_broken(home: Home, strop_says: Callable[..., Said]) -> None:
