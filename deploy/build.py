@@ -7,10 +7,11 @@ was taken and why.
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from strop.deploy.adapter import adapter_sha256
 from strop.deploy.gguf import MergeReport, merge
+from strop.deploy.quantise import Shipped
 from strop.errors import Missing, NeedsFullMerge
 from strop.files import free_bytes, read_manifest, verify_manifest, whole_folder, write_manifest
 from strop.trainer.models import BaseModel
@@ -37,7 +38,7 @@ def build(
     base_f16: Path,
     adapter: Path | None,
     folder: Path,
-    quant: Literal["Q8_0", "F16"],
+    quant: Shipped,
     tools: Path | None = None,
 ) -> Build:
     """Merge and quantise into `folder`, whole or not at all; `tools` is upstream's converter, where it was made.
@@ -70,7 +71,7 @@ def _need_room(folder: Path, needed: int) -> None:
 
 
 def _merged(
-    base: BaseModel, base_f16: Path, adapter: Path | None, out: Path, quant: Literal["Q8_0", "F16"], tools: Path | None
+    base: BaseModel, base_f16: Path, adapter: Path | None, out: Path, quant: Shipped, tools: Path | None
 ) -> tuple[str, str, MergeReport]:
     """(way, reason, report): in GGUF space, or through transformers where a sum cannot express the adapter."""
     if adapter is None:

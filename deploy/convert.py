@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from strop.deploy import container, gemma3, gguf, tensorfile, vocab, weights
 from strop.deploy.container import Field, Planned, field
+from strop.deploy.quantise import encode
 from strop.errors import DeployError
 
 if TYPE_CHECKING:
@@ -227,11 +228,11 @@ def _planned(name: str, entry: tensorfile.Entry, dtype: str, heads: dict[str, in
 
     def pieces() -> "Iterator[np.ndarray[Any, Any]]":
         if reordered:
-            yield gguf.encode(gguf.permute_rows(entry.array(), reordered), kind, name)
+            yield encode(gguf.permute_rows(entry.array(), reordered), kind, name)
             return
         step = max(1, _PIECE_VALUES // math.prod(entry.shape[1:]))
         for first in range(0, entry.shape[0], step):
             rows = entry.rows(first, min(first + step, entry.shape[0]))
-            yield gguf.encode(rows + rows.dtype.type(offset) if offset else rows, kind, name)
+            yield encode(rows + rows.dtype.type(offset) if offset else rows, kind, name)
 
     return Planned(name, kind, entry.shape, pieces)

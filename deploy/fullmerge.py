@@ -19,6 +19,7 @@ from typing import Any
 from strop.deploy import adapter as adapters
 from strop.deploy import container, converter, gguf, vocab
 from strop.deploy.container import Container, Field
+from strop.deploy.quantise import Quant
 from strop.errors import BadGguf, CannotMerge, DeployError
 from strop.trainer.models import BaseModel, chat_template
 
@@ -49,7 +50,7 @@ def tokenizer_folder(base: BaseModel, adapter: Path | None) -> Path:
 
 
 def full_merge(
-    base: BaseModel, base_f16: Path, adapter: Path, out: Path, *, quant: gguf.Quant, scratch: Path, tools: Path | None
+    base: BaseModel, base_f16: Path, adapter: Path, out: Path, *, quant: Quant, scratch: Path, tools: Path | None
 ) -> gguf.MergeReport:
     """Merge `adapter` in float32 and write it quantised to `out`; `tools` is upstream's converter (`converter`).
 

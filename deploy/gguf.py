@@ -3,8 +3,8 @@
 What comes out is a copy of the base's metadata, byte for byte, with new tensor data: only `general.file_type` and our
 own `strop.adapter_sha256` differ. Rows go through memory a quarter of a megabyte at a time, whatever the model's size,
 and of the adapter only the layer that is being merged is there.
-Covered: LoRA on the linear layers of the families in ARCHITECTURES; F16 and Q8_0 out, any type that `gguf` can
-dequantise in. Not covered, and refused: adapters that a sum of weights cannot express (see `adapter`).
+Covered: LoRA on the linear layers of the families in ARCHITECTURES; the types of `quantise` out, any type that `gguf`
+can dequantise in. Not covered, and refused: adapters that a sum of weights cannot express (see `adapter`).
 """
 
 import time
@@ -14,25 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from strop.deploy import adapter as adapters
-from strop.deploy import container, q8_0
+from strop.deploy import container, quantise
 from strop.deploy.container import Container, Field, Planned, Tensor
-from strop.errors import BadGguf, CannotMerge, DeployError, NeedsFullMerge
+from strop.deploy.quantise import Quant, encode
+from strop.errors import BadGguf, CannotMerge, NeedsFullMerge
 
 if TYPE_CHECKING:
     import numpy as np
 
-Quant = Literal["Q8_0", "F16", "F32"]
 ADAPTER_KEY = "strop.adapter_sha256"
 # Families whose linear layers carry over row by row; True where GGUF stores the rows of q and k in another order.
 ARCHITECTURES = {"llama": True, "qwen2": False, "qwen3": False, "gemma3": False}
-_TYPES = {"F32": 0, "F16": 1, "Q8_0": 8}
-_FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
-_Q8_0_BLOCK = 32
 _PIECE_VALUES = 1 << 16  # what fits into a core's cache
 # Below this many multiplications OpenBLAS keeps to one thread. Its threads wait for each other in a spin, which on a
 # busy machine takes a hundred times the product itself; and one thread gives the same bits everywhere.
 _ONE_THREAD, _TILE_COLUMNS = 1 << 18, 256
-_F16_MAX = 65504.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def unpack(source: Path, out: Path, dtype: Literal["F16", "F32"] = "F16") -> Non
 def merge(base_f16: Path, adapter_dir: Path | None, out: Path, *, quant: Quant) -> MergeReport:
     """Add an adapter (None: nothing) to a base and quantise; writes `out`, byte-identical for equal inputs.
 
-    Matrices become `quant` as llama.cpp does it, vectors F32; rows that Q8_0 cannot hold stay F16 (`fallbacks`).
+    Matrices become `quant` as llama.cpp does it, vectors F32; `fallbacks` names those whose rows do not fit its blocks.
     Raises NeedsFullMerge or CannotMerge for an adapter that a sum cannot express, BadGguf for a damaged base.
     """
     file = open_model(base_f16)
@@ -132,20 +128,23 @@ def write_model(
     """The tensors of `file`, with `updates` (by GGUF tensor name) added and quantised, under the metadata `fields`."""
     started = time.monotonic()
     held = {item.key: item for item in fields}
-    held["general.file_type"] = container.field("general.file_type", _FILE_TYPES[quant], "u32")
+    held |= quantise.fields(quant)
     if adapter_sha256 is not None:
         held[ADAPTER_KEY] = container.field(ADAPTER_KEY, adapter_sha256, "str")
     largest = [0.0]
-    plans = [_planned(file, tensor, updates.get(tensor.name), quant, largest) for tensor in file.tensors.values()]
+    kinds = quantise.types(file, quant)
+    plans = [
+        _planned(file, tensor, updates.get(tensor.name), kinds[tensor.name].type, largest)
+        for tensor in file.tensors.values()
+    ]
     container.write(out, held.values(), plans, file.alignment)
-    fallbacks = tuple(plan.name for plan in plans if quant == "Q8_0" and plan.type == _TYPES["F16"])
+    fallbacks = quantise.fallbacks(kinds.items())
     return MergeReport(len(updates), max(largest), quant, fallbacks, adapter_sha256, time.monotonic() - started)
 
 
 def _planned(
-    file: Container, tensor: Tensor, update: adapters.Delta | None, quant: Quant, largest: list[float]
+    file: Container, tensor: Tensor, update: adapters.Delta | None, kind: int, largest: list[float]
 ) -> Planned:
-    kind = _target_type(tensor, quant)
 
     def pieces() -> "Iterator[np.ndarray[Any, Any]]":
         rows = (values for _, values in read_rows(file, tensor))
@@ -182,15 +181,6 @@ def _product(b: "np.ndarray[Any, Any]", a: "np.ndarray[Any, Any]") -> "np.ndarra
     return out
 
 
-def _target_type(tensor: Tensor, quant: Quant) -> int:
-    """Which type a tensor gets: llama.cpp's rule for the dense families (vectors must be F32)."""
-    if len(tensor.shape) < 2:
-        return _TYPES["F32"]
-    if quant == "Q8_0" and tensor.shape[-1] % _Q8_0_BLOCK:
-        return _TYPES["F16"]
-    return _TYPES[quant]
-
-
 def read_rows(file: Container, tensor: Tensor) -> "Iterator[tuple[int, np.ndarray[Any, Any]]]":
     """The tensor's rows as float32 in pieces of some megabytes: (first row, array of (rows, columns))."""
     import numpy as np
@@ -212,20 +202,6 @@ def read_rows(file: Container, tensor: Tensor) -> "Iterator[tuple[int, np.ndarra
                     f"{file.path}: tensor {tensor.name} is stored as {kind.name}, which cannot be unpacked",
                     hint="give the model in F16, BF16 or Q8_0",
                 ) from error
-
-
-def encode(values: "np.ndarray[Any, Any]", kind: int, name: str) -> "np.ndarray[Any, Any]":
-    """Float32 rows as the bytes of F32, F16 or Q8_0. Raises DeployError where a value is not finite or too large."""
-    import numpy as np
-    from gguf.constants import GGMLQuantizationType
-    from gguf.quants import quantize
-
-    largest = float(abs(values).max())
-    if not largest <= (_F16_MAX if kind == _TYPES["F16"] else float(np.finfo(np.float32).max)):
-        raise DeployError(f"tensor {name}: {largest} does not fit into its type", hint="give another base or adapter")
-    if kind == _TYPES["Q8_0"]:
-        return q8_0.encode(values)
-    return np.ascontiguousarray(quantize(values, GGMLQuantizationType(kind)))
 
 
 def _updates(file: Container, adapter_dir: Path) -> dict[str, adapters.Delta]:

@@ -67,7 +67,8 @@ class Config(BaseSettings):
 
     model: str = Field(default="smollm2", min_length=1)
     target: Literal["llamacpp", "ollama"] = "llamacpp"
-    quant: Literal["Q8_0", "F16"] = "Q8_0"
+    quant: Literal["Q4_K_M", "Q6_K", "Q8_0", "F16", "auto"] = "Q8_0"
+    quant_max_kl: float = Field(default=0.03, gt=0, le=1)  # auto: the most nats a token from the model's own F16
     seed: int = Field(default=17, ge=0, lt=2**32)
     night: NightSettings = NightSettings()
     retention: RetentionSettings = RetentionSettings()

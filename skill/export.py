@@ -3,14 +3,15 @@
 It stands beside the loop, as `strop tune` does: no ledger, no gate, no live version is touched.
 """
 
+import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from strop import quant
 from strop.config import Config
 from strop.deploy.base import base_gguf
-from strop.deploy.build import build
 from strop.destination import deliver, destination
 from strop.errors import UsageError
 from strop.home import Home
@@ -28,16 +29,21 @@ class Exported:
     to: str
     sha256: str
     bytes: int
-    quant: str
     base: str
     certificate: list[dict[str, Any]]
+    made: quant.Made
+    modelfile: str | None = None
 
     @property
     def sentence(self) -> str:
         """For a terminal."""
         checks = "; ".join(check["figure"] for check in self.certificate if "agreement" in check["name"])
-        made = f"made {self.to} ({self.bytes / 1e6:.0f} MB, {self.quant})"
-        return "\n  ".join([made, f"from {self.base}", checks, NOT_JUDGED])
+        lines = [f"made {self.to} ({self.bytes / 1e6:.0f} MB, {self.made.built.quant})", f"from {self.base}"]
+        if self.made.decision.measured:
+            lines.append(self.made.warning or self.made.decision.sentence)
+        if self.modelfile:
+            lines.append(f"beside it {self.modelfile}: ollama create NAME -f {shlex.quote(self.modelfile)}")
+        return "\n  ".join([*lines, checks, NOT_JUDGED])
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -45,7 +51,10 @@ class Exported:
             "to": self.to,
             "sha256": self.sha256,
             "bytes": self.bytes,
-            "quant": self.quant,
+            "quant": self.made.built.quant,
+            "divergence": self.made.decision.as_dict(),
+            "warning": self.made.warning,
+            "modelfile": self.modelfile,
             "base": self.base,
             "judged": NOT_JUDGED,
             "certificate": self.certificate,
@@ -53,27 +62,38 @@ class Exported:
 
 
 def export(
-    home: Home, config: Config, folder: Path, *, to: str, quant: Literal["Q8_0", "F16"], on_progress: OnProgress
+    home: Home,
+    config: Config,
+    folder: Path,
+    *,
+    to: str,
+    kind: quant.Asked,
+    modelfile: bool = False,
+    force: bool = False,
+    on_progress: OnProgress,
 ) -> Exported:
     """Build, certify and deliver the model in `folder` to `gguf:FILE`, `FILE.gguf` or `ollama:NAME`, a new name.
 
+    `kind` auto: in the smallest type that it bears. `modelfile` puts one beside the file; `force` replaces both.
     Raises UsageError where the folder holds no model or the name is taken, CannotMerge, NotCertified, and what Ollama
     raises; the destination is then not there.
     """
     need_training_packages()
-    where = destination(to, config)
+    where = destination(to, config, with_modelfile=modelfile, force=force)
     base, adapter = _parts(folder.expanduser().absolute(), home.ensure())
     on_progress("base", None, base.ref)
     base_f16 = base_gguf(base, home.builds, home.converter)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".export-") as scratch:
-        on_progress("build", None, f"merging into {quant}")
-        built = build(base, base_f16, adapter, Path(scratch) / "build", quant, home.converter)
+        on_progress("build", None, f"merging into {kind}")
+        made = quant.made(kind, base, base_f16, adapter, Path(scratch), config.quant_max_kl, home.converter)
+        built = made.built
         on_progress("certify", None, "comparing the served build with transformers")
         certificate = certified(home, built, base_f16, base, adapter)
         certificate.demand()
         size = built.gguf.stat().st_size
-        deliver(where, built, on_progress)
-    return Exported(where.text, built.sha256, size, quant, base.ref, certificate.as_dict())
+        deliver(where, built, config, on_progress)
+    beside = str(where.modelfile) if where.modelfile else None
+    return Exported(where.text, built.sha256, size, base.ref, certificate.as_dict(), made, beside)
 
 
 def _parts(folder: Path, home: Home) -> tuple[BaseModel, Path | None]:

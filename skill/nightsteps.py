@@ -26,6 +26,7 @@ from strop.home import Home
 from strop.hours import budget
 from strop.journal import Journal, StepRow
 from strop.learned import learned
+from strop.quant import AUTO
 from strop.setup import GATE_CONTEXT_TOKENS, Ground, OnProgress, certified, made_build, need_room, open_target, prepare
 from strop.steps import Done, Steps, input_hash
 from strop.trainer import plan
@@ -153,7 +154,9 @@ class NightSteps:
 
     def _judged_key(self, rows: str) -> str:
         """What a candidate and its verdict follow from; the hour of the night, say, is no part of it."""
-        decides = {"model", "quant", "seed", "trainer", "gate"}
+        decides = {"model", "quant", "seed", "trainer", "gate"} | (
+            {"quant_max_kl"} if self.config.quant == AUTO else set()
+        )
         settings = self.config.model_dump(mode="json", include=decides)
         for name in ("checkpoint_s", "trackio_space"):
             del settings["trainer"][name]
@@ -189,11 +192,11 @@ class NightSteps:
 
     def build(self, adapter: Path, ground: Ground) -> Build:
         """Base and adapter merged and quantised into the file that would be served."""
-        key = input_hash(ground.base.sha256, adapter_sha256(adapter), self.config.quant)
+        key = input_hash(ground.base.sha256, adapter_sha256(adapter), ground.version.quant)
 
         def work() -> Done:
-            self.on_progress("build", None, f"merging into {self.config.quant}")
-            built = made_build(self.home, ground.base, ground.base_f16, adapter, self.config.quant)
+            self.on_progress("build", None, f"merging into {ground.version.quant}")
+            built = made_build(self.home, ground.base, ground.base_f16, adapter, ground.version.quant)
             self.on_progress("build", 1.0, f"{built.gguf.stat().st_size / 1e6:.0f} MB")
             return Done(built.folder, built.sha256, built.merged)
 
@@ -205,7 +208,8 @@ class NightSteps:
 
         Raises NothingToDo for a build that was judged before and is not wanted.
         """
-        key = input_hash(built.sha256, ground.base.sha256)
+        max_kl = self.config.quant_max_kl if self.config.quant == AUTO else None
+        key = input_hash(built.sha256, ground.base.sha256, *([] if max_kl is None else [max_kl]))
         version = self.versions.add(
             gguf=built.gguf,
             sha256=built.sha256,
@@ -217,7 +221,7 @@ class NightSteps:
 
         def work() -> Done:
             self.on_progress("certify", None, "comparing the served build with transformers")
-            certificate = certified(self.home, built, ground.base_f16, ground.base, adapter)
+            certificate = certified(self.home, built, ground.base_f16, ground.base, adapter, max_kl)
             evidence = {"checks": certificate.as_dict()}
             if version.state == "built":
                 self.versions.set_state(version.tag, "certified" if certificate.ok else "refused", evidence)

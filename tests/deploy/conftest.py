@@ -38,12 +38,24 @@ def smollm2_gguf(real_ollama_module: ModuleType) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_ollama(real_ollama_module: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ollama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the real Ollama keeps all its files."""
+    return tmp_path_factory.mktemp("ollama")
+
+
+@pytest.fixture(scope="session")
+def ollama_models(ollama_folder: Path) -> Path:
+    """Its models folder."""
+    return ollama_folder / "models"
+
+
+@pytest.fixture(scope="session")
+def real_ollama(real_ollama_module: ModuleType, ollama_folder: Path) -> Iterator[str]:
     """The address of a real Ollama with an empty store. Skips with the reason where there can be none."""
     with ExitStack() as stack:
         try:
             program = real_ollama_module.program(real_ollama_module.cache_folder())
-            host = stack.enter_context(real_ollama_module.serving(program, tmp_path_factory.mktemp("ollama")))
+            host = stack.enter_context(real_ollama_module.serving(program, ollama_folder))
         except real_ollama_module.Unavailable as error:
             pytest.skip(str(error))
         yield host

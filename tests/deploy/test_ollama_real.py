@@ -221,3 +221,22 @@ def test_the_real_version_is_read_and_an_old_one_refused(settings: OllamaSetting
     if version < SAFE_VERSION:
         with pytest.raises(TargetTooOld, match="CVE-2026-7482"):
             OllamaTarget(OllamaSettings(host=settings.host)).active()
+
+
+def test_a_name_of_a_real_server_is_a_base_with_its_own_file(
+    settings: OllamaSettings,
+    smollm2_gguf: Path,
+    ollama_models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from strop.trainer import ollama
+
+    target = OllamaTarget(settings)
+    name = target.create_named("as-a-base", smollm2_gguf)
+    try:
+        monkeypatch.setenv("OLLAMA_MODELS", str(ollama_models))
+        blob = ollama.find("as-a-base")
+        assert (blob.ref, blob.sha256) == ("ollama:as-a-base:latest", sha256_file(smollm2_gguf))
+        assert blob.path.is_relative_to(ollama_models)
+    finally:
+        OllamaApi(settings).delete(name)

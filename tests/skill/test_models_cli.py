@@ -247,3 +247,59 @@ def test_nothing_outside_the_models_folder_is_removed(
     told = strop(with_wheel, "models", "remove", "gguf-1111111111111111", "--yes")
     assert told.code == 2
     assert json.loads((elsewhere / "manifest.json").read_text())["kind"] == "base"
+
+
+@pytest.mark.usefixtures("quick")
+def test_auto_takes_the_smallest_type_within_the_bound(home: Home, adapter: Path, tmp_path: Path, strop: Strop) -> None:
+    save(home, {"quant_max_kl": 1.0})
+    told = strop(home, "models", "export", str(adapter), "--to", str(tmp_path / "a.gguf"), "--quant", "auto", "--json")
+    assert (told.code, told.json["quant"]) == (0, "Q4_K_M")
+    assert told.json["divergence"]["measured"]["Q4_K_M"]["positions"] >= 256
+    assert read_info(tmp_path / "a.gguf").file_type == 15
+    save(home, {"quant_max_kl": 1e-9})
+    told = strop(home, "models", "export", str(adapter), "--to", str(tmp_path / "b.gguf"), "--quant", "auto")
+    assert "MB, F16)" in told.out
+    assert "at most 1e-09 is allowed" in told.out
+    assert read_info(tmp_path / "b.gguf").file_type == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_named_type_that_hurts_is_made_and_said(home: Home, adapter: Path, tmp_path: Path, strop: Strop) -> None:
+    save(home, {"quant_max_kl": 1e-9})
+    told = strop(home, "models", "export", str(adapter), "--to", str(tmp_path / "a.gguf"), "--quant", "Q4_K_M")
+    assert told.code == 0
+    assert "Q4_K_M hurts this model" in told.out
+    assert "--quant auto" in told.out
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_modelfile_stands_beside_the_file_when_asked(home: Home, adapter: Path, tmp_path: Path, strop: Strop) -> None:
+    target = tmp_path / "mine.gguf"
+    told = strop(home, "models", "export", str(adapter), "--to", str(target), "--modelfile", "--json")
+    assert told.json["modelfile"] == str(tmp_path / "mine.Modelfile")
+    text = (tmp_path / "mine.Modelfile").read_text()
+    assert 'FROM "./mine.gguf"' in text
+    assert 'TEMPLATE """' in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_replaced_unless_asked(home: Home, adapter: Path, tmp_path: Path, strop: Strop) -> None:
+    target, beside = tmp_path / "mine.gguf", tmp_path / "mine.Modelfile"
+    beside.write_text("mine")
+    again = ("models", "export", str(adapter), "--to", str(target), "--modelfile")
+    told = strop(home, *again)
+    assert (told.code, target.exists(), beside.read_text()) == (2, False, "mine")
+    assert "--force" in told.err
+    assert strop(home, *again, "--force").code == 0
+    assert (target.is_file(), "FROM" in beside.read_text()) == (True, True)
+    assert strop(home, "models", "export", str(adapter), "--to", str(target)).code == 2
+
+
+@pytest.mark.parametrize(("flag", "said"), [("--modelfile", "beside a file"), ("--force", "no name in Ollama")])
+def test_flags_for_files_are_refused_for_a_name_in_ollama(
+    flag: str, said: str, home: Home, adapter: Path, strop: Strop, fake_ollama: Any
+) -> None:
+    save(home, {"ollama.host": fake_ollama.host})
+    told = strop(home, "models", "export", str(adapter), "--to", "ollama:mine", flag)
+    assert told.code == 2
+    assert said in told.err

@@ -1,0 +1,194 @@
+"""Which type a model ships in: the one that the settings name, or under `auto` the smallest that leaves it what it is.
+
+`auto` measures, and keeps the figures: the mean KL divergence from the model's own F16 over its own greedy answers to
+prompts of our suite, which nobody trains on. On a home that is settled once, on the untouched base, so that every
+candidate and the live model are of one type; a candidate that this type hurts more than the bound is not certified.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from strop.config import Config
+from strop.deploy import quantise
+from strop.deploy.build import Build, build, read_build
+from strop.deploy.certify import Certificate, Check
+from strop.deploy.divergence import Divergence, Reference, Text, trimmed
+from strop.deploy.gguf import merge
+from strop.deploy.quantise import SHIPPED, Shipped
+from strop.deploy.targets.llamacpp import LlamaCppTarget, LlamaServer
+from strop.files import canonical_json, sha256_bytes, write_json
+from strop.home import Home
+from strop.trainer.models import BaseModel
+
+Asked = Literal["Q4_K_M", "Q6_K", "Q8_0", "F16", "auto"]
+AUTO: Literal["auto"] = "auto"
+_CHECK = "divergence from F16"
+_PROMPTS = 128
+_TOKENS_EACH = 48
+_PROMPTS_A_ROUND = 32
+_ENOUGH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The type, and what `auto` measured on the way to it (nothing where the type was named)."""
+
+    quant: Shipped
+    bound_nats: float
+    measured: dict[str, Divergence]
+
+    @property
+    def sentence(self) -> str:
+        """Why this type."""
+        said = [f"{name} {found.mean_nats:.4f}" for name, found in self.measured.items()]
+        if not said:
+            return f"{self.quant}, as asked"
+        return (
+            f"{self.quant}: nats a token from F16 are {', '.join(said)}; at most {self.bound_nats:g} is allowed, "
+            "and the smallest file that keeps it is taken"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json` and for keeping."""
+        measured = {name: asdict(found) for name, found in self.measured.items()}
+        return {"quant": self.quant, "bound_nats": self.bound_nats, "measured": measured}
+
+
+def decision_from(data: dict[str, Any]) -> Decision:
+    """The inverse of `Decision.as_dict`."""
+    measured = {name: Divergence(**found) for name, found in data["measured"].items()}
+    return Decision(data["quant"], float(data["bound_nats"]), measured)
+
+
+def for_base(home: Home, config: Config, base: BaseModel, base_f16: Path, on_note: Callable[[str], None]) -> Decision:
+    """The type that this home's builds have; measured once per base and bound, then read from what was kept."""
+    if config.quant != "auto":
+        return Decision(config.quant, config.quant_max_kl, {})
+    facts = [base.sha256, base.template_sha256, config.quant_max_kl, quantise.available()]
+    kept = home.builds / f"quant-{sha256_bytes(canonical_json(facts).encode())[:16]}.json"
+    if kept.is_file():
+        return decision_from(json.loads(kept.read_text(encoding="utf-8")))
+    on_note("measuring which type leaves the base what it is")
+    with tempfile.TemporaryDirectory(dir=home.builds, prefix=".quant-") as scratch:
+
+        def made(quant: Shipped) -> Path:
+            out = Path(scratch) / f"{quant}.gguf"
+            merge(base_f16, None, out, quant=quant)
+            return out
+
+        decision = smallest(measure(base_f16, base, Path(scratch)), made, config.quant_max_kl)
+    write_json(kept, decision.as_dict())
+    on_note(decision.sentence)
+    return decision
+
+
+def smallest(reference: Reference, made: Callable[[Shipped], Path], bound_nats: float) -> Decision:
+    """The smallest type within the bound; F16 where none is. `made` writes the model in a type."""
+    measured: dict[str, Divergence] = {}
+    for quant in SHIPPED[:-1]:
+        if quant != "Q8_0" and not quantise.available():
+            continue
+        measured[quant] = reference.of(made(quant))
+        if measured[quant].mean_nats <= bound_nats:
+            return Decision(quant, bound_nats, measured)
+    return Decision("F16", bound_nats, measured)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A build, and what was measured to choose its type or to say what the type costs."""
+
+    built: Build
+    decision: Decision
+
+    @property
+    def warning(self) -> str | None:
+        """What a person should know who named a type that this model does not bear."""
+        found = self.decision.measured.get(self.built.quant)
+        if found is None or found.mean_nats <= self.decision.bound_nats:
+            return None
+        return (
+            f"{self.built.quant} hurts this model: {found.figure}, over {self.decision.bound_nats:g}; try --quant auto"
+        )
+
+
+def made(
+    kind: Asked,
+    base: BaseModel,
+    base_f16: Path,
+    adapter: Path | None,
+    scratch: Path,
+    bound_nats: float,
+    tools: Path | None = None,
+) -> Made:
+    """The build of an adapter in the type `kind`, or in the smallest that it bears (`auto`), below `scratch`.
+
+    `tools` is upstream's converter, where it was made.
+    Q8_0 and F16, where they are asked for, are made and not measured: no model is known that they hurt.
+    """
+
+    def built(quant: Shipped) -> Build:
+        return build(base, base_f16, adapter, scratch / quant, quant, tools)
+
+    if kind == "F16" or kind == "Q8_0":
+        return Made(built(kind), Decision(kind, bound_nats, {}))
+    exact = built("F16")
+    held = measure(exact.gguf, base, scratch)
+    if kind != "auto":
+        quantised = built(kind)
+        return Made(quantised, Decision(kind, bound_nats, {kind: held.of(quantised.gguf)}))
+    decision = smallest(held, lambda quant: built(quant).gguf, bound_nats)
+    return Made(exact if decision.quant == "F16" else read_build(scratch / decision.quant), decision)
+
+
+def measure(exact: Path, base: BaseModel, scratch: Path) -> Reference:
+    """What the F16 file `exact` answers to our prompts, and how sure it was: what other types are held against."""
+    with LlamaCppTarget(context_tokens=512).serve_file(exact) as server:
+        texts = answers(server, base)
+    return reference(exact, base, texts, scratch)
+
+
+def reference(exact: Path, base: BaseModel, texts: list[Text], scratch: Path) -> Reference:
+    """The distributions of `exact` over `texts`: in float32, or in bfloat16 where that would take half the memory here.
+
+    bfloat16 adds about 0.002 nats of its own.
+    """
+    import psutil
+
+    in_float32 = 2 * exact.stat().st_size
+    precision = "fp32" if in_float32 < psutil.virtual_memory().total / 2 else "bf16"
+    return Reference(exact, base.folder, texts, scratch, precision)
+
+
+def answers(server: LlamaServer, base: BaseModel) -> list[Text]:
+    """Greedy answers of a served model to prompts from all over our suite, about a thousand tokens."""
+    from transformers import AutoTokenizer
+
+    from strop.evaluation import suites
+    from strop.trainer.render import Renderer
+
+    render = Renderer(AutoTokenizer.from_pretrained(base.folder, local_files_only=True))
+    items = suites.load()
+    prompts = [render.prompt(item.conversation) for item in items[:: max(1, len(items) // _PROMPTS)]]
+    texts: list[Text] = []
+    for start in range(0, len(prompts), _PROMPTS_A_ROUND):
+        part = prompts[start : start + _PROMPTS_A_ROUND]
+        texts += zip(part, server.continuations(part, _TOKENS_EACH), strict=True)
+        if sum(len(answer) for _, answer in texts) >= _ENOUGH:
+            break
+    return trimmed(texts, _ENOUGH)
+
+
+def check(found: Divergence, quant: str, bound_nats: float) -> Check:
+    """The certificate's question under `auto`: is this model still itself in the type that the home uses?"""
+    figure = f"{found.figure}; at most {bound_nats:g} allowed in {quant}"
+    return Check(_CHECK, found.mean_nats <= bound_nats, figure)
+
+
+def answers_for(certificate: Certificate, bound_nats: float) -> bool:
+    """Whether a kept certificate asked that question under this very bound."""
+    return any(one.name == _CHECK and f"at most {bound_nats:g} allowed" in one.figure for one in certificate.checks)
