@@ -1,8 +1,8 @@
 """One llama-server in a process of its own: `python -m strop.deploy.llama_child`.
 
-The parent writes one JSON line to stdin (`gguf`, `context_tokens`, `slots`, `threads`, `api_key`), reads one JSON line
-from stdout (`{"url": ...}` or `{"error": ...}`), and keeps stdin open for as long as it wants the server. When stdin
-closes, because the parent said so or died, the process ends at once: no server outlives its owner on any system.
+The parent writes one JSON line to stdin (`gguf`, `context_tokens`, `slots`, `threads`, `api_key`, `alias`), reads one
+JSON line from stdout (`{"url": ...}` or `{"error": ...}`), and keeps stdin open for as long as it wants the server.
+When stdin closes, because the parent said so or died, the process ends at once: no server outlives its owner.
 Destroying the server object with a request in flight can hang (notes of llama.cpp's server), so it is never destroyed.
 """
 
@@ -38,6 +38,8 @@ def _start(job: dict[str, Any]) -> Any:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [job["api_key"]]
+    if job.get("alias"):
+        params.model_alias = {job["alias"]}
     params.n_ctx = job["context_tokens"] * job["slots"]
     params.n_parallel = job["slots"]
     params.kv_unified = False

@@ -20,6 +20,7 @@ from strop.feedback.connection import connect, explained, in_turn
 from strop.feedback.records import KINDS, Interaction, Signal, now, time_text
 from strop.feedback.scrub import Given, Scrubbed, Scrubber
 from strop.feedback.scrubbed import (
+    Prepared,
     Scrub,
     given_before,
     parts_of,
@@ -146,19 +147,31 @@ class Ledger:
 
     def put_interactions(self, interactions: Sequence[Interaction]) -> list[tuple[str, bool]]:
         """Like `put_interaction` for each, in order, all of them or none. Many at once cost far less each."""
-        stored = [scrubbed_interaction(interaction, self.scrub) for interaction in interactions]
-        asked = [interaction.asked for interaction, _ in stored]
+        return self.put_prepared([self.prepare(interaction) for interaction in interactions])
+
+    def prepare(self, interaction: Interaction) -> Prepared:
+        """An interaction as `put_prepared` stores it: scrubbed, so that it may be written down elsewhere before."""
+        clean, values = scrubbed_interaction(interaction, self.scrub)
+        key = self._key() if values else b""
+        return Prepared(clean, {name: value_print(key, parts_of(name)[0], value) for name, value in values.items()})
+
+    def put_prepared(self, prepared: Sequence[Prepared]) -> list[tuple[str, bool]]:
+        """Store what `prepare` gave, as `put_interactions` does."""
+        asked = [one.interaction.asked for one in prepared]
         sketched = sketches(asked) if len(asked) >= _BULK_ROWS else map(sketch, asked)
         with self.transaction(), self._use() as connection:
             refuse = self._forgotten()
-            rows = [interaction_row(one) for one, _ in stored]
+            rows = [interaction_row(one.interaction) for one in prepared]
             if refuse:
                 for row in rows:
                     refuse(row["id"])
             new = self._insert(connection, "interactions", rows)
             together = zip(rows, sketched, strict=True)
             connection.executemany(_ADD_SKETCH, ((row["seq"], *of) for row, of in together if row["seq"] in new))
-            self._keep_prints(connection, [(row["id"], values) for row, (_, values) in zip(rows, stored, strict=True)])
+            prints = (
+                (row["id"], *pair) for row, one in zip(rows, prepared, strict=True) for pair in one.prints.items()
+            )
+            connection.executemany("INSERT OR IGNORE INTO placeholders VALUES (?, ?, ?)", prints)
             return [(str(row["id"]), row["seq"] in new) for row in rows]
 
     def put_signal(self, signal: Signal) -> tuple[str, bool]:
@@ -229,17 +242,6 @@ class Ledger:
 
     def _key(self) -> bytes:
         return bytes(self.query("SELECT value FROM facts WHERE name = 'tombstone_key'")[0]["value"])
-
-    def _keep_prints(self, connection: sqlite3.Connection, given: Iterable[tuple[str, Mapping[str, str]]]) -> None:
-        """Write down 8 bits of each value that a placeholder stands for, so that reactions to come can agree."""
-        given = [(stored_id, values) for stored_id, values in given if values]
-        key = self._key() if given else b""
-        rows = (
-            (stored_id, placeholder, value_print(key, parts_of(placeholder)[0], value))
-            for stored_id, values in given
-            for placeholder, value in values.items()
-        )
-        connection.executemany("INSERT OR IGNORE INTO placeholders VALUES (?, ?, ?)", rows)
 
     def _given(self, interaction_id: str) -> Given | None:
         """The placeholders of an answer, from which a text about it goes on."""

@@ -7,7 +7,7 @@ keeps of every value that was replaced a print of 8 bits, keyed: enough to tell 
 
 import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from strop.feedback.records import Interaction, Message, Signal
@@ -15,6 +15,14 @@ from strop.feedback.scrub import Given, Scrubbed
 
 # Gives the texts of one record back with what may not be stored replaced, going on from the placeholders given before.
 Scrub = Callable[[Sequence[str], Given | None], Scrubbed]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An interaction that may be stored: scrubbed, and the prints of what its placeholders stand for."""
+
+    interaction: Interaction
+    prints: Mapping[str, int]
 
 
 def scrubbed_interaction(interaction: Interaction, scrub: Scrub) -> tuple[Interaction, Mapping[str, str]]:

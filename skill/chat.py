@@ -1,4 +1,4 @@
-"""One question to the live model, answered as its users get it."""
+"""One question to the live model, answered as its users get it: by the server that runs, else by one of our own."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +7,14 @@ from strop.config import Config
 from strop.deploy.targets.base import Generator, Target
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.versions import Version, Versions
-from strop.errors import UsageError
+from strop.errors import TargetError, UsageError
 from strop.home import Home
+from strop.server import running
 from strop.setup import OnProgress, open_target, prepare
 
 MAX_TOKENS = 512
 _CONTEXT_TOKENS = 4096
+_CONNECT_S, _ANSWER_S = 2.0, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,14 @@ def answer(
 ) -> Reply:
     """Ask the live version; on a fresh home that is the untouched base, which is then made ready first.
 
-    Raises UsageError for an empty prompt, and what the target raises.
+    Where `strop serve` runs it is asked, and records the answer; else a server is started for this one question. Raises
+    UsageError for an empty prompt, and what the target raises.
     """
     if not prompt.strip():
         raise UsageError("the question is empty", hint='strop chat "What is a strop?"')
+    front_door = running.running(home)
+    if front_door is not None and (reply := _by_server(home, front_door, prompt)) is not None:
+        return reply
     target = _target(home, config)
     version = Versions(home.state_db).live() or prepare(home, config, target, on_progress).version
     with target.serve(version) as server:
@@ -47,6 +53,28 @@ def answer(
 def _ask(server: Generator, version: Version, prompt: str) -> Reply:
     said = server.generate([[{"role": "user", "content": prompt}]], max_tokens=MAX_TOKENS)[0]
     return Reply(said.text.strip(), version.tag, said.tokens, said.finished)
+
+
+def _by_server(home: Home, server: running.Running, prompt: str) -> Reply | None:
+    """The running server's answer; None where it is just ending and nothing listens there any more."""
+    import httpx2
+
+    body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": MAX_TOKENS, "temperature": 0, "seed": 1}
+    headers = {"Authorization": f"Bearer {running.token(home)}"}
+    timeout = httpx2.Timeout(_ANSWER_S, connect=_CONNECT_S)
+    try:
+        with httpx2.Client(base_url=server.url, headers=headers, timeout=timeout, trust_env=False) as client:
+            answer = client.post("/v1/chat/completions", json=body)
+        data = answer.json()
+        if answer.status_code != 200:
+            raise TargetError(f"strop serve refused: {data['error']['message']}", hint="strop status")
+        choice = data["choices"][0]
+        text, ended = (choice["message"].get("content") or "").strip(), choice["finish_reason"] == "stop"
+        return Reply(text, data["strop"]["version"], int(data["usage"]["completion_tokens"]), ended)
+    except httpx2.ConnectError:
+        return None
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise TargetError(f"strop serve did not answer: {type(error).__name__}", hint="strop status") from error
 
 
 def _target(home: Home, config: Config) -> Target:

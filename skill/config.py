@@ -24,6 +24,7 @@ from strop.evaluation.settings import GateSettings
 from strop.feedback.settings import FeedbackSettings
 from strop.files import canonical_json, write_bytes
 from strop.home import Home
+from strop.server.settings import ServeSettings
 from strop.trainer.settings import TrainerSettings
 
 PREFIX = "STROP_"
@@ -77,6 +78,7 @@ class Config(BaseSettings):
     gate: GateSettings = GateSettings.model_validate({})
     ollama: OllamaSettings = OllamaSettings.model_validate({})
     hub: HubSettings = HubSettings.model_validate({})
+    serve: ServeSettings = ServeSettings.model_validate({})
 
     @classmethod
     def settings_customise_sources(

@@ -9,7 +9,7 @@ from strop.feedback.scrub import Scrubber
 from strop.home import Home
 
 # Settings that say nothing about storing feedback.
-_OTHER = {"model", "target", "quant", "quant_max_kl", "seed", "trainer", "gate", "night", "ollama"}
+_OTHER = {"model", "target", "quant", "quant_max_kl", "seed", "trainer", "gate", "night", "ollama", "hub", "serve"}
 
 
 @dataclass(frozen=True, slots=True)

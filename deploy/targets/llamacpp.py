@@ -115,6 +115,28 @@ class LlamaServer:
         return response.json()
 
 
+class LlamaChild:
+    """One llama-server process: where it answers, and the key that it asks for."""
+
+    def __init__(self, process: "subprocess.Popen[str]", url: str, key: str) -> None:
+        self._process = process
+        self.url = url
+        self.headers = {"Authorization": f"Bearer {key}"}
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process, whatever it is doing; it takes ten seconds at most. Safe to repeat."""
+        _stop(self._process)
+
+
 class LlamaCppTarget:
     """Serves versions from child processes of this one. `context_tokens` is for each of the `slots`."""
 
@@ -136,17 +158,27 @@ class LlamaCppTarget:
         """The same for a file that is no version yet. Raises TargetDown where the server does not come up."""
         import httpx2
 
+        child = self.start(gguf)
+        try:
+            with httpx2.Client(base_url=child.url, headers=child.headers, timeout=600.0, trust_env=False) as client:
+                yield LlamaServer(client, self._slots)
+        finally:
+            child.close()
+
+    def start(self, gguf: Path, alias: str | None = None) -> LlamaChild:
+        """A server of `gguf` that lives until it is closed; it calls its model `alias`, else by the file's path.
+
+        Raises TargetDown where the server does not come up.
+        """
         if not gguf.is_file():
             raise TargetDown(f"there is no file {gguf}", hint="strop versions")
         key = secrets.token_urlsafe(24)
-        child = self._start()
+        process = self._start()
         try:
-            url = self._hand_over(child, gguf, key)
-            headers = {"Authorization": f"Bearer {key}"}
-            with httpx2.Client(base_url=url, headers=headers, timeout=600.0, trust_env=False) as client:
-                yield LlamaServer(client, self._slots)
-        finally:
-            _stop(child)
+            return LlamaChild(process, self._hand_over(process, gguf, key, alias), key)
+        except BaseException:
+            _stop(process)
+            raise
 
     def publish(self, version: Version) -> None:
         """Nothing to do: the file is where every server of it reads it."""
@@ -171,13 +203,14 @@ class LlamaCppTarget:
             encoding="utf-8",
         )
 
-    def _hand_over(self, child: "subprocess.Popen[str]", gguf: Path, key: str) -> str:
+    def _hand_over(self, child: "subprocess.Popen[str]", gguf: Path, key: str, alias: str | None) -> str:
         job = {
             "gguf": str(gguf.absolute()),
             "context_tokens": self._context_tokens,
             "slots": self._slots,
             "threads": self._threads,
             "api_key": key,
+            "alias": alias,
         }
         if child.stdin is None or child.stdout is None:
             raise TargetDown("llama-server's process has no pipes", hint="strop doctor")

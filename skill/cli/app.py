@@ -29,6 +29,7 @@ from strop.cli import (
     plan,
     report,
     review,
+    serve,
     system,
     train,
     tune,
@@ -69,6 +70,7 @@ for room in (
     train.app,
     plan.app,
     evaluate.app,
+    serve.app,
     system.app,
 ):
     app.add_typer(room)

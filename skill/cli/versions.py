@@ -63,6 +63,7 @@ def status(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     from strop.config import load
     from strop.feedback import Ledger
     from strop.schedule import due, night_running
+    from strop.server.report import serving
 
     home = session(ctx).home
     _, live, previous = _versions(home)
@@ -80,6 +81,7 @@ def status(ctx: typer.Context, as_json: JsonFlag = False) -> None:
         "last_night": _run_facts(run) if run else None,
         "next_night": {"due": upcoming.due, "reason": upcoming.reason, "time": upcoming.next.isoformat()},
         "feedback": feedback,
+        "serving": serving(home, _tag(live)),
     }
     show(data, as_json=as_json, human=lambda: _print_status(data, upcoming.next))
     hint("strop chat" if live else "strop night")
@@ -150,6 +152,7 @@ def _print_status(data: dict[str, Any], following: datetime) -> None:
         ("last night", f"{run['state']} at {run['started'][:16]} UTC. {run['reason']}".strip() if run else "none"),
         ("next night", "running now" if data["night_running"] else _next_words(data["next_night"]["due"], following)),
         ("feedback", said),
+        ("serving", data["serving"]["sentence"]),
         ("home", data["home"]),
     ]
     table(("what", "value"), rows)

@@ -104,7 +104,7 @@ def test_the_commands_are_those_of_the_design() -> None:
         *("feedback review", "feedback verify", "feedback forget", "audit"),
         *("data add", "data list", "data remove"),
         *("jobs list", "jobs show", "jobs wait", "jobs cancel"),
-        *("night", "report", "judge", "schedule", "status", "versions", "rollback", "chat"),
+        *("night", "report", "judge", "schedule", "status", "versions", "rollback", "chat", "serve"),
         *("tune", "train", "demo", "init", "doctor"),
         *("models resolve", "models list", "models show", "models export", "models remove"),
         *("plan", "gate decide", "evaluate", "hub push"),

@@ -1,0 +1,185 @@
+"""What answers for one version: a llama-server child of ours, or an immutable Ollama tag. Each with one HTTP client."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from strop.config import Config
+from strop.deploy.targets.llamacpp import LlamaChild, LlamaCppTarget
+from strop.deploy.versions import Version
+from strop.errors import StropError, TargetDown
+from strop.server.escape import Escape, control_texts, escaper
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from strop.deploy.targets.ollama import OllamaTarget
+
+# llama-server closes a connection that was idle for 5 s.
+_KEEP_S = 2.0
+_WARM = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+
+
+class Backend:
+    """One version, ready to answer. `model` is what its server calls it."""
+
+    def __init__(
+        self,
+        version: Version,
+        model: str,
+        client: "httpx2.AsyncClient",
+        escape: Escape,
+        child: LlamaChild | None = None,
+    ) -> None:
+        self.version = version
+        self.tag = version.tag
+        self.model = model
+        self.client = client
+        self.escape = escape
+        self.child = child
+        self.under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextlib.asynccontextmanager
+    async def used(self) -> AsyncIterator[None]:
+        """Count a request: the server does not end while it is under way."""
+        self.under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+            if not self.under_way:
+                self._idle.set()
+
+    def alive(self) -> bool:
+        """Whether its server still runs, as far as can be told without asking it."""
+        return self.child is None or self.child.alive()
+
+    async def warm(self) -> None:
+        """Have it answer once. Raises TargetDown where it does not."""
+        import httpx2
+
+        try:
+            response = await self.client.post("/v1/chat/completions", json={**_WARM, "model": self.model})
+        except httpx2.HTTPError as error:
+            raise TargetDown(f"{self.tag} does not answer: {type(error).__name__}", hint="strop rollback") from error
+        if response.status_code != 200:
+            raise TargetDown(f"{self.tag} does not answer: HTTP {response.status_code}", hint="strop rollback")
+
+    async def drained(self, limit_s: float) -> None:
+        """Return when no request is under way, or after `limit_s` seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), limit_s)
+
+    async def close(self) -> None:
+        """End what was started for it. Requests that are still under way fail."""
+        await self.client.aclose()
+        if self.child is not None:
+            await asyncio.to_thread(self.child.close)
+
+
+class Backends(Protocol):
+    """Starts what answers for a version."""
+
+    async def start(self, version: Version) -> Backend:
+        """Raises TargetDown, TargetError and the like where it cannot be had."""
+        ...
+
+    def needs_bytes(self, version: Version) -> int:
+        """The memory that one more of them takes on this machine."""
+        ...
+
+
+class LlamaCppBackends:
+    """A llama-server child a version."""
+
+    def __init__(self, config: Config) -> None:
+        serve = config.serve
+        self._target = LlamaCppTarget(context_tokens=serve.context_tokens, slots=serve.slots, threads=serve.threads)
+        self._context_tokens = serve.context_tokens * serve.slots
+        self._timeout_s = serve.timeout_s
+
+    async def start(self, version: Version) -> Backend:
+        child = await asyncio.to_thread(self._target.start, version.gguf, version.tag)
+        try:
+            client = _client(child.url, self._timeout_s, child.headers)
+            backend = Backend(version, version.tag, client, await _escape_of(version), child)
+            await backend.warm()
+        except BaseException:
+            await asyncio.to_thread(child.close)
+            raise
+        return backend
+
+    def needs_bytes(self, version: Version) -> int:
+        """The file with a fifth for buffers, and keys and values of the whole context in 16 bits."""
+        return round(version.gguf.stat().st_size * 1.2) + self._context_tokens * _kv_bytes(version)
+
+
+class OllamaBackends:
+    """The version's own immutable tag, whatever the alias is at."""
+
+    def __init__(self, config: Config, target: "OllamaTarget") -> None:
+        from strop.deploy.targets.ollama_api import loopback_host
+
+        self._target = target
+        self._host = loopback_host(config.ollama.host, allow_remote=config.ollama.allow_remote)
+        self._timeout_s = config.ollama.timeout_s
+
+    async def start(self, version: Version) -> Backend:
+        await asyncio.to_thread(self._target.publish, version)
+        client = _client(self._host, self._timeout_s, {})
+        backend = Backend(version, self._target.name_of(version), client, await _escape_of(version))
+        try:
+            await backend.warm()
+        except BaseException:
+            await backend.close()
+            raise
+        return backend
+
+    def needs_bytes(self, version: Version) -> int:
+        """None of ours: Ollama decides what it keeps loaded."""
+        return 0
+
+
+def backends(config: Config, target: Any) -> Backends:
+    """Those of the configured target."""
+    return OllamaBackends(config, target) if config.target == "ollama" else LlamaCppBackends(config)
+
+
+async def _escape_of(version: Version) -> Escape:
+    return escaper(await asyncio.to_thread(control_texts, version.gguf))
+
+
+def _client(url: str, timeout_s: float, headers: dict[str, str]) -> "httpx2.AsyncClient":
+    import httpx2
+
+    return httpx2.AsyncClient(
+        base_url=url,
+        headers={**headers, "Accept-Encoding": "identity"},
+        timeout=httpx2.Timeout(timeout_s, connect=5.0, pool=None),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=_KEEP_S),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+def _kv_bytes(version: Version) -> int:
+    """Keys and values of one token of context, in bytes; 0 where the file does not tell."""
+    from strop.deploy.gguf import metadata, open_model
+
+    try:
+        file = open_model(version.gguf)
+    except StropError:
+        return 0
+    kind = metadata(file, "general.architecture")
+
+    def of(name: str, default: int = 0) -> int:
+        value = metadata(file, f"{kind}.{name}", default)
+        return value if isinstance(value, int) else default
+
+    heads = of("attention.head_count")
+    size = of("attention.key_length", of("embedding_length") // max(1, heads))
+    return of("block_count") * of("attention.head_count_kv", heads) * size * 2 * 2

@@ -1,0 +1,48 @@
+"""What `strop status` says of the front door: where it answers, how the live version's probation goes, what it did."""
+
+from typing import Any
+
+from strop.deploy.versions import Versions
+from strop.home import Home
+from strop.server.probation import said
+from strop.server.running import running
+
+
+def serving(home: Home, live: str | None) -> dict[str, Any]:
+    """The facts, and one `sentence` of them. Changes nothing and makes nothing."""
+    server = running(home)
+    facts: dict[str, Any] = {"url": f"{server.url}/v1" if server else None, "pid": server.pid if server else None}
+    facts.update(_probation(home, live), rolled_back=_rolled_back(home, live))
+    return {**facts, "sentence": _sentence(facts)}
+
+
+def _probation(home: Home, live: str | None) -> dict[str, Any]:
+    data = said(home.path / "serve" / "probation.json")
+    if live is None or data.get("tag") != live:
+        return {"probation": None, "warning": ""}
+    seen = data.get("seen", {}).get(live, {})
+    on = {"answers": int(seen.get("answers", 0)), "of": int(data.get("of", 0))} if data.get("on_probation") else None
+    return {"probation": on, "warning": str(data.get("warning", ""))}
+
+
+def _rolled_back(home: Home, live: str | None) -> dict[str, str] | None:
+    """Which version probation sent back, and why, where that made the live one live."""
+    if live is None:
+        return None
+    last = [event for event in Versions(home.state_db).events(live) if event.to_state == "live"][-1:]
+    if not last or last[0].evidence.get("by") != "probation":
+        return None
+    evidence = last[0].evidence
+    return {"from": str(evidence["from"]), "reason": str(evidence["reason"]), "time": last[0].time.isoformat()}
+
+
+def _sentence(facts: dict[str, Any]) -> str:
+    parts = [f"at {facts['url']}" if facts["url"] else "no strop serve runs"]
+    if facts["probation"]:
+        parts.append(f"on probation, {facts['probation']['answers']} of {facts['probation']['of']} answers")
+    if facts["warning"]:
+        parts.append(f"warning: {facts['warning']}")
+    if facts["rolled_back"]:
+        back = facts["rolled_back"]
+        parts.append(f"{back['from']} was rolled back by itself: {back['reason']}")
+    return "; ".join(parts)

@@ -1,0 +1,136 @@
+"""A model's server that does what a test tells it: for faults that a real one cannot be made to have."""
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from strop.deploy.versions import Version
+from strop.server.backend import Backend, _client
+
+
+@dataclass
+class Script:
+    """What to do with each request: "ok", "error", "hang", "cut" (a stream that breaks off), or a message to give."""
+
+    do: Any = "ok"
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    cut_off: threading.Event = field(default_factory=threading.Event)
+    url: str = ""
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    """One event of a stream."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return b"data: " + json.dumps({"object": "chat.completion.chunk", "choices": [choice]}).encode() + b"\n\n"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    script: Script
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if asked["messages"][0]["content"] == "Hi":  # the warm-up is always answered
+            return self._answer({"content": "Hi."})
+        self.script.asked.append(asked)
+        do = self.script.do
+        if do == "error":
+            return self._send(500, {"error": {"message": "broken"}})
+        if do == "hang":
+            return self._hang()
+        if asked.get("stream"):
+            return self._stream(do)
+        self._answer({"content": "Fine."} if do == "ok" else do)
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        finish = "tool_calls" if message.get("tool_calls") else "stop"
+        choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
+        self._send(200, {"choices": [choice], "usage": {"completion_tokens": 2}})
+
+    def _send(self, status: int, data: Any) -> None:
+        body = json.dumps(data).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _stream(self, do: Any) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        if isinstance(do, dict):
+            for at, call in enumerate(do["tool_calls"]):
+                text = call["function"]["arguments"]
+                head = {**call, "index": at, "function": {**call["function"], "arguments": text[:3]}}
+                self.wfile.write(chunk({"tool_calls": [head]}))
+                self.wfile.write(chunk({"tool_calls": [{"index": at, "function": {"arguments": text[3:]}}]}))
+            self.wfile.write(chunk({}, "tool_calls") + b"data: [DONE]\n\n")
+            return
+        self.wfile.write(chunk({"content": "Fi"}))
+        self.wfile.flush()
+        if do == "cut":
+            return
+        if do == "stall":
+            return self._hang()
+        self.wfile.write(chunk({"content": "ne."}) + chunk({}, "stop") + b"data: [DONE]\n\n")
+
+    def _hang(self) -> None:
+        """Wait until the other side hangs up."""
+        self.connection.settimeout(30)
+        with contextlib.suppress(OSError):
+            while self.connection.recv(1024):
+                pass
+        self.script.cut_off.set()
+        self.close_connection = True
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Script]:
+    """The server, on a free port."""
+    script = Script()
+    handler = type("Handler", (_Handler,), {"script": script})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        script.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield script
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Backends:
+    """Every version is the scripted server; `late_s` is how long one takes to come up."""
+
+    def __init__(self, script: Script, timeout_s: float = 5.0) -> None:
+        self._script, self._timeout_s = script, timeout_s
+        self.late_s = 0.0
+
+    async def start(self, version: Version) -> Backend:
+        await asyncio.sleep(self.late_s)
+        return Backend(version, version.tag, _client(self._script.url, self._timeout_s, {}), lambda data: data)
+
+    def needs_bytes(self, version: Version) -> int:
+        return 0
+
+
+def until(true: Any, limit_s: float = 20.0) -> None:
+    """Wait until a condition holds; fails where it does not in time."""
+    end = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.01)

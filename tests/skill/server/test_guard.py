@@ -1,0 +1,134 @@
+"""Who may come in: the token, the names, pages of other origins, and how much a request may hold."""
+
+import http.client
+import json
+import os
+from typing import Any
+
+import pytest
+
+from strop.server import running
+from strop.server.guard import host_name
+
+CHAT = json.dumps({"messages": [{"role": "user", "content": "Well?"}]})
+
+
+@pytest.fixture
+def raw(home: Any, serving: Any, script: Any) -> Any:
+    """Sends a request with exactly these headers; returns (status, headers, body)."""
+    with serving(home, **{"serve.max_body_bytes": 2048, "serve.hosts": ["box.lan"]}) as door:
+        port = door.url.rpartition(":")[2]
+
+        def send(method: str, path: str, body: str | None = None, **changes: str | None) -> Any:
+            headers = {
+                "Host": f"127.0.0.1:{port}",
+                "Authorization": f"Bearer {running.token(home)}",
+                "Content-Type": "application/json",
+            }
+            headers.update({name.replace("_", "-"): value for name, value in changes.items() if value is not None})
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
+            connection.putrequest(method, path, skip_host=True)
+            for name, value in headers.items():
+                if changes.get(name.replace("-", "_"), "") is not None:
+                    connection.putheader(name, value.replace("PORT", port))
+            connection.putheader("Content-Length", str(len(body or "")))
+            connection.endheaders((body or "").encode())
+            answer = connection.getresponse()
+            found = (answer.status, dict(answer.getheaders()), answer.read())
+            connection.close()
+            return found
+
+        yield send
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:PORT"}, 200),
+        ({"Host": "box.lan"}, 200),
+        ({"Origin": "http://127.0.0.1:PORT"}, 200),
+        ({"Authorization": None}, 401),
+        ({"Authorization": "Bearer "}, 401),
+        ({"Authorization": "Bearer " + "x" * 43}, 401),
+        ({"Authorization": "Basic abc"}, 401),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:PORT"}, 403),
+        ({"Host": "127.0.0.1:PORT@evil.example"}, 403),
+        ({"Host": None}, 400),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Content_Type": "text/plain"}, 415),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
+    ],
+)
+def test_a_question_is_answered_only_as_it_should_come(
+    changes: dict[str, str | None], status: int, raw: Any, script: Any
+) -> None:
+    got, headers, body = raw("POST", "/v1/chat/completions", CHAT, **changes)
+    assert got == status
+    assert not any(name.lower().startswith("access-control") for name in headers)
+    assert bool(script.asked) == (status == 200), "a refused request reached the model"
+    assert script.url.encode() not in body
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/feedback", "/v1/models", "/metrics", "/v1/models/x"])
+def test_nothing_but_healthz_is_told_or_changed_without_the_token(path: str, raw: Any) -> None:
+    for method in ("GET", "POST", "OPTIONS", "PUT", "DELETE"):
+        assert raw(method, path, "{}", Authorization=None)[0] == 401
+    assert raw("GET", "/healthz", Authorization=None)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("x" * 3000, 413),
+        (json.dumps({"messages": [{"role": "user", "content": "y" * 3000}]}), 413),
+        ("[" * 1000, 400),
+        ("", 400),
+        ("[1]", 400),
+        ('{"messages": [{"role": "user", "content": NaN}]}', 400),
+        ('{"messages": []}', 400),
+        ('{"messages": "Hello"}', 400),
+        ('{"messages": ["Hello"]}', 400),
+        ('{"messages": [{"role": "user", "content": "a"}], "n": 2}', 400),
+    ],
+)
+def test_what_is_too_large_or_no_request_is_refused_before_it_reaches_the_model(
+    body: str, status: int, raw: Any, script: Any
+) -> None:
+    got, _, answer = raw("POST", "/v1/chat/completions", body)
+    assert got == status
+    assert json.loads(answer)["error"]["message"]
+    assert not script.asked
+
+
+def test_what_does_not_exist_is_told_in_the_same_form(raw: Any) -> None:
+    for method, path, status in (("GET", "/v1/nothing", 404), ("GET", "/v1/chat/completions", 405)):
+        got, _, answer = raw(method, path)
+        assert (got, json.loads(answer)["error"]["code"]) == (status, "not_found")
+
+
+def test_the_token_is_made_once_and_only_its_owner_may_read_it(home: Any) -> None:
+    first = running.token(home)
+    assert running.token(home) == first
+    assert len(first) >= 40
+    if os.name != "nt":
+        assert running.token_file(home).stat().st_mode & 0o777 == 0o600
+        assert running.token_file(home).parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("127.0.0.1:80", "127.0.0.1"),
+        ("[::1]:80", "::1"),
+        ("A.B", "a.b"),
+        ("a:b", ""),
+        ("u@h", ""),
+        ("h/x", ""),
+        ("", ""),
+    ],
+)
+def test_the_name_of_a_host_header_is_read_strictly(host: str, name: str) -> None:
+    assert host_name(host) == name

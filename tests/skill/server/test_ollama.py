@@ -1,0 +1,41 @@
+"""With Ollama as the target the door addresses each version's own immutable tag, and needs no alias to move."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from strop.config import load
+from strop.setup import open_target
+
+
+@pytest.mark.ollama
+@pytest.mark.slow
+def test_the_door_answers_by_the_live_versions_own_tag_and_follows_a_release(
+    home: Any, serving: Any, scripted: ModuleType, ollama_server: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from strop.deploy.release import release
+    from strop.deploy.versions import Versions
+
+    with ExitStack() as stack:
+        try:
+            program = ollama_server.program(ollama_server.cache_folder())
+            store: Path = tmp_path_factory.mktemp("ollama")
+            host = stack.enter_context(ollama_server.serving(program, store))
+        except ollama_server.Unavailable as error:
+            pytest.skip(str(error))
+        settings = {"target": "ollama", "ollama.host": host, "ollama.num_thread": 1, "ollama.allow_vulnerable": True}
+        door = stack.enter_context(serving(home, **settings))
+        old = door.chat().json()
+        assert old["strop"]["version"] == door.versions.live().tag
+        assert old["model"] == f"strop:{door.versions.live().tag}"
+        versions = Versions(home.state_db)
+        new = release(versions, open_target(home, load(home)), versions.get(1).tag, home.release_lock)[1]
+        scripted.until(lambda: door.http.get("/healthz").json()["version"] == new, 60)
+        answer = door.chat(stream=True)
+        assert f'"version": "{new}"' in answer.text
+        assert "[DONE]" in answer.text
+        name = answer.headers["X-Strop-Interaction"]
+        assert door.http.post("/v1/feedback", json={"interaction": name, "rating": "up"}).status_code == 200
