@@ -19,9 +19,7 @@ class OllamaSettings(BaseModel):
     alias: str = Field(default="strop", description="The model name that users ask for.")
     allow_vulnerable: bool = Field(default=False, description="Use a server below 0.17.1 in spite of CVE-2026-7482.")
     allow_remote: bool = Field(default=False, description="Use a server that is not on this machine.")
-    num_ctx: Annotated[int, Field(ge=256)] | None = Field(
-        default=4096, description="Context, in tokens; none: the server's."
-    )
+    num_ctx: int = Field(default=16384, ge=256, description="Context, in tokens; less where the model knows less.")
     num_predict: int = Field(default=2048, ge=1, description="The longest answer, in tokens.")
     num_thread: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Threads; none: the server's.")
     keep_alive: str | int = Field(default="30m", description="How long idle weights stay loaded; -1 keeps them.")

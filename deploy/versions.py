@@ -5,7 +5,10 @@ One row a version in `state.db`, never deleted; every change of state is an even
     built ──▶ certified ──▶ gated ──▶ live ──▶ stable ──▶ live (again)
       └───────────┴───────────┴──▶ refused        └─────▶ rolled_back ──▶ live (an explicit rollback)
 
-Every one of them but live may become `forgotten`: feedback that it was made of was taken out, and its files with it.
+`live` is live and in probation. A version whose probation ended well is `stable` and stays the live row until another
+one takes its place, so what users get is the row and never a state. What is not live may become `forgotten` (feedback
+that it was made of was taken out, and its files with it) or `pruned` (its files went for their space; the row says
+which), and `pruned` may become `forgotten`.
 
 Version 0 is the untouched base: it goes live from `certified`, with nothing to be judged against. A version goes live
 only through `strop.deploy.release`, which moves the target's pointer and this row together.
@@ -16,7 +19,6 @@ home that was moved (paths below the home are stored relative to it). Not covere
 
 import contextlib
 import json
-import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -25,49 +27,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from strop.deploy.state_db import transaction
+from strop.deploy.tags import parse, tag_for
 from strop.errors import DeployError, UnknownVersion
-from strop.files import canonical_json, private_dir
+from strop.files import canonical_json
 
-State = Literal["built", "certified", "gated", "live", "stable", "rolled_back", "refused", "forgotten"]
+State = Literal["built", "certified", "gated", "live", "stable", "rolled_back", "refused", "forgotten", "pruned"]
 STATES: tuple[str, ...] = get_args(State)
 
+# The files are gone: no such version is served, counted as a file's row, or gone back to.
+GONE = ("forgotten", "pruned")
+
 _NEXT: Mapping[str, frozenset[str]] = {
-    "built": frozenset({"certified", "refused", "forgotten"}),
-    "certified": frozenset({"gated", "refused", "forgotten"}),
-    "gated": frozenset({"live", "refused", "forgotten"}),
+    "built": frozenset({"certified", "refused", *GONE}),
+    "certified": frozenset({"gated", "refused", *GONE}),
+    "gated": frozenset({"live", "refused", *GONE}),
     "live": frozenset({"stable", "rolled_back"}),
-    "stable": frozenset({"live", "rolled_back", "forgotten"}),
-    "rolled_back": frozenset({"live", "forgotten"}),
-    "refused": frozenset({"forgotten"}),
+    "stable": frozenset({"live", "rolled_back", *GONE}),
+    "rolled_back": frozenset({"live", *GONE}),
+    "refused": frozenset(GONE),
+    "pruned": frozenset({"forgotten"}),
     "forgotten": frozenset(),
 }
 
-_TAG = re.compile(r"v(?P<number>\d{4,})-(?P<sha>[0-9a-f]{8})")
-_NUMBER = re.compile(r"v?(?P<number>\d{1,9})")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# Below this release a WAL reset can corrupt the file when two connections write at once.
-_SAFE_WAL = (3, 51, 3)
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS versions (
-  number INTEGER PRIMARY KEY, tag TEXT NOT NULL UNIQUE, state TEXT NOT NULL, gguf TEXT NOT NULL, sha256 TEXT NOT NULL,
-  folder TEXT NOT NULL, base_ref TEXT NOT NULL, adapter_sha TEXT, quant TEXT NOT NULL, created TEXT NOT NULL,
-  released_over INTEGER REFERENCES versions(number)
-);
-CREATE TABLE IF NOT EXISTS version_events (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL REFERENCES versions(number),
-  from_state TEXT, to_state TEXT NOT NULL, evidence TEXT NOT NULL, time TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS live (
-  id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL REFERENCES versions(number),
-  previous INTEGER REFERENCES versions(number)
-);
-CREATE TABLE IF NOT EXISTS intents (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, from_number INTEGER REFERENCES versions(number),
-  to_number INTEGER NOT NULL REFERENCES versions(number), evidence TEXT NOT NULL, state TEXT NOT NULL,
-  started TEXT NOT NULL, ended TEXT, reason TEXT
-);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +81,15 @@ class VersionEvent:
     to_state: str
     evidence: dict[str, Any]
     time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Probation:
+    """The live version, since when users have had it (aware UTC), and whether its probation still runs."""
+
+    version: Version
+    since: datetime
+    running: bool
 
 
 class Versions:
@@ -160,6 +152,19 @@ class Versions:
         with self.transaction() as db:
             return self.live_in(db)
 
+    def probation(self) -> Probation | None:
+        """Since when the live version is live, and whether it is in probation; None before the first release.
+
+        A rollback puts the version that users go back to into probation again.
+        """
+        with self.transaction() as db:
+            live = self.live_in(db)
+            if live is None:
+                return None
+            query = "SELECT max(id), time FROM version_events WHERE number = ? AND to_state = 'live'"
+            since = datetime.fromisoformat(db.execute(query, (live.number,)).fetchone()[1])
+            return Probation(live, since, live.state == "live")
+
     def previous(self) -> Version | None:
         """The version that a plain rollback goes back to, None where there is none."""
         with self.transaction() as db:
@@ -180,8 +185,9 @@ class Versions:
     def set_state(self, which: str | int, state: str, evidence: Mapping[str, Any] | None = None) -> Version:
         """Move a version along the table of states and write down why; the state it is in already changes nothing.
 
-        A rollback passes over what is `forgotten`. Raises DeployError for a step that the table does not allow, for the
-        untouched base as `forgotten`, and for `live`: only a release does that.
+        The live version may become `stable` (its probation ended well) and stays live. A rollback passes over what is
+        `forgotten` or `pruned`. Raises DeployError for a step that the table does not allow, for the untouched base and
+        the live version as one of those two, and for `live`: only a release does that.
         """
         with self.transaction() as db:
             version = self._find(db, which)
@@ -189,20 +195,22 @@ class Versions:
                 return version
             if state == "live":
                 raise DeployError(f"{version.tag} goes live only by a release", hint="strop versions")
-            if version.number == _live_row(db)[0] and state == "rolled_back":
-                raise DeployError(f"{version.tag} is live; a rollback moves users first", hint="strop rollback")
-            if version.number == 0 and state == "forgotten":
-                raise DeployError(f"{version.tag} is the untouched base: it was made of nobody's words")
-            _step(db, version, state, evidence or {})
             live = _live_row(db)[0]
-            if state == "forgotten" and live is not None:
+            if version.number == live and state in ("rolled_back", *GONE):
+                raise DeployError(f"{version.tag} is live; a rollback moves users first", hint="strop rollback")
+            if version.number == 0 and state in GONE:
+                said = f"{version.tag} is the untouched base, made of nobody's words: it always stays"
+                raise DeployError(said, hint="strop versions")
+            _step(db, version, state, evidence or {})
+            if state in GONE and live is not None:
                 db.execute("UPDATE live SET previous = ?", (_previous_of(db, live),))
             return self._find(db, version.tag)
 
     def go_live(self, db: sqlite3.Connection, to: Version, evidence: Mapping[str, Any], *, rollback: bool) -> None:
         """Flip the live row to `to` inside the caller's transaction; `strop.deploy.release` calls this and nobody else.
 
-        The version left behind becomes `rolled_back` when users go back to an older one, else `stable`. What a plain
+        The version left behind becomes `rolled_back`, for the same reasons, when users go back to an older one, else
+        `stable`. What a plain
         rollback goes back to afterwards is the version that `to` was first released over.
         """
         left = self.live_in(db)
@@ -212,7 +220,7 @@ class Versions:
             back = rollback and to.number < left.number
             state = "rolled_back" if back else "stable"
             if left.state != state:
-                _step(db, left, state, {"replaced_by": to.tag})
+                _step(db, left, state, {**(evidence if back else {}), "replaced_by": to.tag})
             if not rollback:
                 db.execute("UPDATE versions SET released_over = ? WHERE number = ?", (left.number, to.number))
         _step(db, self._find(db, to.tag), "live", evidence)
@@ -227,41 +235,13 @@ class Versions:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One write transaction on `state.db`: committed and on disk when the block ends, undone when it raises."""
-        try:
-            with contextlib.closing(self._connect()) as db:
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield db
-                except BaseException:
-                    db.execute("ROLLBACK")
-                    raise
-                db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise DeployError(f"{self.state_db} cannot be used: {error}", hint="strop doctor") from error
-
-    def _connect(self) -> sqlite3.Connection:
-        private_dir(self.state_db.parent)
-        # SQLite would make the file readable for others. Only a new file may be opened and closed here: closing one
-        # that SQLite holds open elsewhere in this process would drop SQLite's locks on it.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self.state_db, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        db = sqlite3.connect(self.state_db, timeout=30.0, isolation_level=None)
-        try:
-            wal = sqlite3.sqlite_version_info >= _SAFE_WAL
-            db.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
-            db.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
-            db.execute("PRAGMA foreign_keys = ON")
-            for statement in _SCHEMA.split(";")[:-1]:
-                db.execute(statement)
-        except BaseException:
-            db.close()
-            raise
-        return db
+        with transaction(self.state_db) as db:
+            yield db
 
     def _known(self, db: sqlite3.Connection, sha256: str, folder: Path, number: int | None) -> Version | None:
         by_number = "SELECT * FROM versions WHERE number = ?"
-        # What was forgotten may be made again of what is left: that is another version.
-        by_file = "SELECT * FROM versions WHERE number > 0 AND state != 'forgotten' AND sha256 = ? AND folder = ?"
+        # What was forgotten may be made again of what is left, and what was pruned too: that is another version.
+        by_file = f"SELECT * FROM versions WHERE number > 0 AND state NOT IN {GONE} AND sha256 = ? AND folder = ?"  # noqa: S608 (fixed names)
         found = db.execute(*((by_file, (sha256, self._stored(folder))) if number is None else (by_number, (number,))))
         row = found.fetchone()
         if row is None:
@@ -272,13 +252,18 @@ class Versions:
         return version
 
     def _find(self, db: sqlite3.Connection, which: str | int) -> Version:
-        column, value = _parse(str(which))
+        column, value = parse(str(which))
         if column == "live":
             column, value = "number", _live_row(db)[0 if value == "live" else 1]
         row = db.execute(f"SELECT * FROM versions WHERE {column} = ?", (value,)).fetchone()  # noqa: S608 (fixed names)
         if row is None:
             raise UnknownVersion(f"no version {which!s} in this home", hint="strop versions")
         return self._version(row)
+
+    def read_live(self, db: sqlite3.Connection) -> Version | None:
+        """The live version by one plain read, for `strop.deploy.follow`: takes no lock that a writer would wait for."""
+        row = db.execute("SELECT v.* FROM live JOIN versions v USING (number)").fetchone()
+        return None if row is None else self._version(row)
 
     def _version(self, row: tuple[Any, ...]) -> Version:
         number, tag, state, gguf, sha256, folder, base_ref, adapter_sha, quant, created, _ = row
@@ -291,16 +276,6 @@ class Versions:
 
     def _absolute(self, stored: str) -> Path:
         return self.state_db.absolute().parent / stored
-
-
-def tag_for(number: int, sha256: str) -> str:
-    """The immutable tag of a version: `v0007-1a2b3c4d`."""
-    return f"v{number:04d}-{sha256[:8]}"
-
-
-def is_tag(text: str) -> bool:
-    """Whether `text` has the form of a full version tag."""
-    return _TAG.fullmatch(text) is not None
 
 
 def check_can_go_live(version: Version, *, rollback: bool) -> None:
@@ -324,24 +299,13 @@ def _is_fresh_base(version: Version) -> bool:
     return version.number == 0 and version.state == "certified"
 
 
-def _parse(which: str) -> tuple[str, str | int | None]:
-    """The column that `which` speaks of, and the value in it; `live` stands for the live row's two."""
-    if which in ("live", "previous"):
-        return "live", which
-    if _TAG.fullmatch(which):
-        return "tag", which
-    if match := _NUMBER.fullmatch(which):
-        return "number", int(match["number"])
-    raise UnknownVersion(f"not a version: {which!r} (a number, a tag, live or previous)", hint="strop versions")
-
-
 def _live_row(db: sqlite3.Connection) -> tuple[int | None, int | None]:
     row = db.execute("SELECT number, previous FROM live").fetchone()
     return (None, None) if row is None else (row[0], row[1])
 
 
 def _previous_of(db: sqlite3.Connection, number: int) -> int | None:
-    """The version that `number` was released over; those that were rolled back or forgotten are passed over."""
+    """The version that `number` was released over; those that were rolled back or are gone are passed over."""
     seen = {number}
     while True:
         query = "SELECT v.number, v.state FROM versions n JOIN versions v ON v.number = n.released_over"
@@ -350,7 +314,7 @@ def _previous_of(db: sqlite3.Connection, number: int) -> int | None:
             return None
         number = row[0]
         seen.add(number)
-        if row[1] not in ("rolled_back", "forgotten"):
+        if row[1] not in ("rolled_back", *GONE):
             return number
 
 

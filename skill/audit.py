@@ -14,6 +14,7 @@ from strop.deploy.versions import VersionEvent, Versions
 from strop.feedback import Ledger, reviews
 from strop.home import Home
 
+_ACTS = {"gated": "approve", "refused": "refuse", "forgotten": "forget version", "pruned": "prune version"}
 # What of a change's evidence says who and why; the rest is figures of certificates.
 _EVIDENCE = ("run", "report", "reasons", "reason", "outcome", "replaced_by")
 
@@ -63,7 +64,7 @@ def _what(event: VersionEvent) -> str:
     """A change of state as an act: users who go to an older version again were rolled back."""
     if event.to_state == "live":
         return "rollback" if event.from_state in ("stable", "rolled_back") else "release"
-    return {"gated": "approve", "refused": "refuse", "forgotten": "forget version"}.get(event.to_state, event.to_state)
+    return _ACTS.get(event.to_state, event.to_state)
 
 
 def _who(event: VersionEvent) -> str:

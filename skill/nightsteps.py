@@ -26,6 +26,7 @@ from strop.home import Home
 from strop.hours import budget
 from strop.journal import Journal, StepRow
 from strop.learned import learned
+from strop.prune import prune_quietly
 from strop.quant import AUTO
 from strop.setup import GATE_CONTEXT_TOKENS, Ground, OnProgress, certified, made_build, need_room, open_target, prepare
 from strop.steps import Done, Steps, input_hash
@@ -351,7 +352,8 @@ class NightSteps:
     def close(self, version: Version, verdict: StepRow) -> None:
         """The candidate's fate, and the row by which the next night knows that this was judged.
 
-        A candidate that waits for a person's word (`strop judge`) stays certified; an older one waits no longer.
+        A candidate that waits for a person's word (`strop judge`) stays certified; an older one waits no longer. Old
+        versions give their space back.
         """
         outcome, reasons = str(verdict.facts["outcome"]), list(map(str, verdict.facts["reasons"]))
         if outcome != "promote" and not verdict.facts.get("to_judge"):
@@ -359,6 +361,7 @@ class NightSteps:
         for older in self.versions.list():
             if 0 < older.number < version.number:
                 self._refuse(older.tag, {"outcome": "undecided", "reasons": [f"{version.tag} came after it"]})
+        prune_quietly(self.home, self.target)
         out = Path(verdict.output)
         self.steps.do("report", self.judged_key, lambda: Done(out, "", {"outcome": outcome}), lambda row: row)
 

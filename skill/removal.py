@@ -8,7 +8,6 @@ whoever comes after a kill goes on with it.
 """
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from strop import jobs
+from strop.built_files import remove_builds, take_out
 from strop.config import Config
 from strop.deploy.release import repair, rollback
-from strop.deploy.versions import Version, Versions
+from strop.deploy.versions import GONE, Version, Versions
 from strop.errors import StropError
 from strop.feedback import Ledger
 from strop.feedback.forget import sweep
@@ -137,11 +137,7 @@ class Job:
 
     def remove(self, path: Path) -> None:
         """A file or a whole folder; none there is fine too."""
-        self.freed_bytes += size_bytes(path)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        self.freed_bytes += take_out(path)
 
 
 def carry_out(job: Job) -> Receipt:
@@ -241,7 +237,7 @@ def _remove_versions(job: Job) -> None:
 def _remove_tags(job: Job, target: Any, versions: Versions) -> None:
     """Those of earlier calls as well, which may have been made with other settings."""
     for version in versions.list():
-        if version.tag in job.made.versions or version.state == "forgotten":
+        if version.tag in job.made.versions or version.state in GONE:
             target.remove(version)
             if version.tag in job.made.versions:
                 job.tags.append(target.name_of(version))
@@ -252,10 +248,7 @@ def _remove_builds(job: Job) -> None:
     hashes = [_served_sha256(path) for path in _below(home.builds, job.made.builds)]
     if home.state_db.exists():
         hashes += [one.sha256 for one in Versions(home.state_db).list() if one.tag in job.made.versions]
-    for sha256 in filter(None, hashes):
-        job.remove(home.builds / f"certificate-{sha256[:16]}.json")
-    for path in _below(home.builds, job.made.builds):
-        job.remove(path)
+    job.freed_bytes += remove_builds(home, _below(home.builds, job.made.builds), filter(None, hashes))
 
 
 # In this order, and each may be done again. What holds texts goes before what needs a server.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strop import quant, requantised
+from strop.built_files import certificate as certificate_file
 from strop.config import Config
 from strop.deploy.base import base_gguf, own_gguf
 from strop.deploy.build import Build, build, read_build
@@ -167,7 +168,7 @@ def certified(
     """
     from strop.evaluation import suites
 
-    kept = home.builds / f"certificate-{built.sha256[:16]}.json"
+    kept = certificate_file(home, built.sha256)
     if kept.is_file():
         known = certificate_from(json.loads(kept.read_text(encoding="utf-8")))
         if max_kl is None or built.quant == "F16" or quant.answers_for(known, max_kl):

@@ -18,8 +18,9 @@ from strop.config import Config
 from strop.deploy.adapter import adapter_sha256
 from strop.deploy.endpoint import Address, Endpoint
 from strop.deploy.served import served_model
+from strop.deploy.tags import is_tag
 from strop.deploy.targets.base import Conversation, Generation
-from strop.deploy.versions import Version, Versions, is_tag
+from strop.deploy.versions import Version, Versions
 from strop.errors import Missing, UsageError
 from strop.evaluation.model import Model
 from strop.home import Home

@@ -181,7 +181,9 @@ class LlamaCppTarget:
             raise
 
     def publish(self, version: Version) -> None:
-        """Nothing to do: the file is where every server of it reads it."""
+        """Only see that the file is there: every server of it reads it in its place. Raises TargetDown."""
+        if not version.gguf.is_file():
+            raise TargetDown(f"the file of {version.tag} is gone: {version.gguf}", hint="strop versions")
 
     def activate(self, version: Version) -> None:
         """Nothing to do: the row in `state.db` is the pointer."""

@@ -5,7 +5,8 @@
 
 The copy takes milliseconds and the next request on the alias finds the weights loaded, since Ollama keys them by file.
 Rollback is the same path, so a version's tag is never deleted along with a swap. A version is answered for here with
-the training template, rendered by us and sent raw; the tag's own Go template is for everybody else's `/api/chat`.
+the training template, rendered by us and sent raw; the template in the tag is for everybody else's `/api/chat`, and
+`ollama_tag` sees to it that it says the same.
 """
 
 import contextlib
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from strop.deploy.settings import OllamaSettings
+from strop.deploy.tags import is_tag
+from strop.deploy.targets import ollama_tag
 from strop.deploy.targets.base import Conversation, Generation
-from strop.deploy.targets.ollama_api import OllamaApi, Refused, checked_name
-from strop.deploy.targets.ollama_template import ChatFormat, chat_format, go_template_for, render
-from strop.deploy.versions import Version, is_tag
+from strop.deploy.targets.ollama_api import OllamaApi, Refused, Shown, checked_name
+from strop.deploy.targets.ollama_template import ChatFormat, chat_format, render
+from strop.deploy.versions import Version
 from strop.errors import StropError, TargetError, UsageError
 from strop.files import MANIFEST, read_manifest, sha256_file
 
@@ -34,7 +37,7 @@ OnAnswer = Callable[[int, int], None]
 class OllamaGenerator:
     """Answers with one tag, greedy, one conversation after the other."""
 
-    def __init__(self, api: OllamaApi, name: str, chat: ChatFormat, num_ctx: int | None) -> None:
+    def __init__(self, api: OllamaApi, name: str, chat: ChatFormat, num_ctx: int) -> None:
         self._api, self._name, self._chat, self._num_ctx = api, name, chat, num_ctx
 
     def generate(
@@ -55,7 +58,7 @@ class OllamaGenerator:
         # Only what needs no reload: everything else is pinned in the tag.
         options = {"temperature": 0, "seed": 1, "num_predict": max_tokens}
         answer = self._api.generate(self._name, render(self._chat, conversation), options)
-        if self._num_ctx is not None and (answer.prompt_eval_count or 0) >= self._num_ctx:
+        if (answer.prompt_eval_count or 0) >= self._num_ctx:
             raise TargetError(f"a prompt does not fit into {self._num_ctx} tokens", hint="raise ollama.num_ctx")
         if not answer.done or answer.eval_count is None or answer.response is None:
             raise TargetError(f"Ollama broke off its answer with {self._name}", hint="strop doctor")
@@ -75,6 +78,8 @@ class OllamaTarget:
             raise UsageError(f"the alias {self.alias} has a tag", hint='ollama.alias = "strop"')
         self._api = OllamaApi(settings)
         self._checked = False
+        self._published: dict[str, str] = {}  # the digests of the tags whose weights were seen to be right
+        self._proven: set[str] = set()
 
     def check(self) -> str:
         """The server's version as text. Raises TargetDown or TargetTooOld."""
@@ -117,24 +122,36 @@ class OllamaTarget:
             )
         if name not in digests:
             template = _manifest_template(version.folder)
-            self._create(name, version.gguf, version.sha256, template, f"strop {version.tag}")
-        self._check_weights(name, version.sha256)
+            self._create(name, version.gguf, version.sha256, template, _mark(version))
+            digests = self._api.digests()
+        if name not in digests:
+            raise TargetError(f"Ollama has no {name}, which it just made", hint="run it again")
+        shown = self._check_weights(name, version.sha256)
+        self._published[name] = digests[name]
         self._api.load(name, self.settings.keep_alive)
+        # What users had before was proven then: a rollback is not kept waiting for it.
+        if version.state not in ("live", "stable", "rolled_back") and name not in self._proven:
+            template = _manifest_template(version.folder)
+            ollama_tag.prove(self._api, name, shown.template, chat_format(version.gguf), template, _mark(version))
+            self._proven.add(name)
 
     def activate(self, version: Version) -> None:
         """Copy the version's tag onto the alias and prove it by their digests; then unload the version before.
 
-        On TargetError the alias is where it was or in doubt: activating the old version puts it right.
+        An error of the copy counts only where the digests say that it was not made. On TargetError the alias is where
+        it was or in doubt: activating the old version puts it right.
         """
         self._ready()
         name, before = self.name_of(version), self._api.digests()
         if name not in before:
             raise TargetError(f"Ollama has no {name}", hint="strop doctor")
+        if before[name] != self._published.get(name, before[name]):
+            raise TargetError(f"{name} was changed since it was published", hint=f"ollama rm {name}, then run it again")
         if before.get(self.alias_name) == before[name]:
             return
         old = self._at(before)
         try:
-            self._copy_proven(name)
+            self._copy_proven(name, before[name])
         except StropError:
             if self.alias_name not in before:
                 self._quietly(lambda: self._api.delete(self.alias_name))
@@ -146,6 +163,11 @@ class OllamaTarget:
         """The tag of the version that the alias is a copy of; None where there is no alias or it is no version."""
         self._ready()
         return self._at(self._api.digests())
+
+    def tags(self) -> frozenset[str]:
+        """The versions that have a tag on this server."""
+        self._ready()
+        return frozenset(self._tags(self._api.digests()))
 
     def remove(self, version: Version) -> None:
         """Delete a version's tag, and its weights where no other tag uses them; no such tag is fine too.
@@ -191,13 +213,9 @@ class OllamaTarget:
 
     def _create(self, name: str, gguf: Path, sha256: str, template: str | None, mark: str) -> None:
         chat = chat_format(gguf)
-        template = template or go_template_for(chat.jinja)
-        if template is not None:
-            # A comment that renders nothing: it says where the model came from, and makes each tag's digest its own.
-            template = "{{- /* " + mark + " */ -}}\n" + template
         self._api.upload(gguf, sha256)
         try:
-            self._api.create(name, sha256, self._parameters(chat), template)
+            ollama_tag.create(self._api, name, sha256, self._parameters(chat), chat, template, mark)
         except TargetError as error:
             # An error after the tag was written looks the same as one before.
             if name in self._api.digests():
@@ -207,28 +225,28 @@ class OllamaTarget:
     def _parameters(self, chat: ChatFormat) -> dict[str, Any]:
         # Ollama's default penalty of 1.1 on repeated words is not what the model was trained and judged with.
         parameters: dict[str, Any] = {"num_predict": self.settings.num_predict, "repeat_penalty": 1.0}
-        pinned = {"num_ctx": self._num_ctx(chat), "num_thread": self.settings.num_thread}
-        parameters.update({key: value for key, value in pinned.items() if value is not None})
+        parameters["num_ctx"] = self._num_ctx(chat)
+        if self.settings.num_thread is not None:
+            parameters["num_thread"] = self.settings.num_thread
         if chat.eos:
             parameters["stop"] = [chat.eos]
         return parameters
 
-    def _num_ctx(self, chat: ChatFormat) -> int | None:
-        wanted = self.settings.num_ctx
-        return wanted if wanted is None or chat.context_tokens is None else min(wanted, chat.context_tokens)
+    def _num_ctx(self, chat: ChatFormat) -> int:
+        """What is set, or the model's own limit where that is less."""
+        return min(self.settings.num_ctx, chat.context_tokens or self.settings.num_ctx)
 
-    def _check_weights(self, name: str, sha256: str) -> None:
-        stored = self._api.weights(name)
-        if stored is not None and stored != sha256:
-            raise TargetError(f"{name} holds other weights ({stored[:8]}…)", hint=f"ollama rm {name}")
+    def _check_weights(self, name: str, sha256: str) -> Shown:
+        shown = self._api.show(name)
+        if shown.weights is not None and shown.weights != sha256:
+            raise TargetError(f"{name} holds other weights ({shown.weights[:8]}…)", hint=f"ollama rm {name}")
+        return shown
 
-    def _copy_proven(self, name: str) -> None:
+    def _copy_proven(self, name: str, digest: str) -> None:
         """Ollama's copy is not atomic: for an instant the alias may be unreadable (500) or absent (404)."""
         for left in reversed(range(_COPY_TRIES)):
             try:
-                self._api.copy(name, self.alias_name)
-                digests = self._api.digests()
-                if name in digests and digests.get(self.alias_name) == digests[name]:
+                if self._copied(name, digest):
                     return
             except Refused as refused:
                 if refused.status not in (404, 500) or not left:
@@ -236,6 +254,19 @@ class OllamaTarget:
             if left:
                 time.sleep(_COPY_PAUSE_S)
         raise TargetError(f"{self.alias_name} is not {name} after the copy", hint="strop doctor")
+
+    def _copied(self, name: str, digest: str) -> bool:
+        try:
+            self._api.copy(name, self.alias_name)
+        except StropError:
+            # The answer may have been lost, and not the copy.
+            if self._is_at(digest):
+                return True
+            raise
+        return self._is_at(digest)
+
+    def _is_at(self, digest: str) -> bool:
+        return self._api.digests().get(self.alias_name) == digest
 
     def _tags(self, digests: Mapping[str, str]) -> dict[str, str]:
         """Our version tags on the server, and their digests."""
@@ -265,6 +296,10 @@ class OllamaTarget:
 
 def _is_ours(name: str, prefix: str) -> bool:
     return name.startswith(prefix) and is_tag(name.removeprefix(prefix))
+
+
+def _mark(version: Version) -> str:
+    return f"strop {version.tag}"
 
 
 def _manifest_template(folder: Path) -> str | None:

@@ -9,7 +9,8 @@ import contextlib
 import functools
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
@@ -18,6 +19,8 @@ from strop.deploy.settings import OllamaSettings
 from strop.errors import BadGguf, ConfigError, StropError, TargetDown, TargetError, TargetTooOld
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
     import ollama
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 SAFE_VERSION = (0, 17, 1)
 # `create` took a Modelfile text before.
 OLDEST_VERSION = (0, 5, 5)
+# From here on a GGUF's own Jinja template answers, unless a Go template is attached to the tag.
+OWN_TEMPLATE_VERSION = (0, 30, 0)
 # These releases rewrite a GGUF on import, so that the stored digest is not the uploaded one.
 _REWRITES_FROM, _REWRITES_UNTIL = (0, 30, 0), (0, 34, 1)
 
@@ -42,6 +47,16 @@ class Refused(TargetError):
     def __init__(self, message: str, *, hint: str = "strop doctor", status: int = -1) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a server tells of a model: the SHA-256 of its weights (None where this release does not tell the uploaded
+    file's) and the template that it would render conversations with.
+    """
+
+    weights: str | None
+    template: str
 
 
 class OllamaApi:
@@ -82,13 +97,14 @@ class OllamaApi:
         with self._translated("list what is loaded"):
             return {str(model.model) for model in self._client(self._control_s).ps().models}
 
-    def weights(self, name: str) -> str | None:
-        """The SHA-256 of a model's stored weights; None where this release does not tell the uploaded file's."""
+    def show(self, name: str) -> Shown:
+        """A model's weights and template, as they are stored."""
         version = self.version()
         with self._translated(f"show {name}"):
-            text = self._client(self._control_s).show(name).modelfile or ""
-        match = _WEIGHTS.search(text)
-        return None if match is None or _REWRITES_FROM <= version < _REWRITES_UNTIL else match[1]
+            shown = self._client(self._control_s).show(checked_name(name))
+        match = _WEIGHTS.search(shown.modelfile or "")
+        unknown = match is None or _REWRITES_FROM <= version < _REWRITES_UNTIL
+        return Shown(None if unknown or match is None else match[1], shown.template or "")
 
     def upload(self, gguf: Path, sha256: str) -> bool:
         """Give the server a file unless it has it already; says whether bytes were sent.
@@ -146,6 +162,13 @@ class OllamaApi:
         with self._translated(f"answer with {name}"):
             return self._client(self._timeout_s).generate(checked_name(name), prompt, raw=True, options=options)
 
+    def chat_tokens(self, name: str, messages: Sequence[Mapping[str, str]]) -> int | None:
+        """How many tokens the server makes of a conversation with the model's own template."""
+        options = {"num_predict": 1, "temperature": 0}
+        with self._translated(f"answer with {name}"):
+            client = self._client(self._timeout_s)
+            return client.chat(checked_name(name), [dict(one) for one in messages], options=options).prompt_eval_count
+
     @property
     def _control_s(self) -> float:
         return min(self._timeout_s, _CONTROL_TIMEOUT_S)
@@ -154,7 +177,9 @@ class OllamaApi:
         import httpx2
 
         timeout = httpx2.Timeout(read_s, connect=min(read_s, _CONNECT_TIMEOUT_S))
-        return httpx2.Client(base_url=self.host, timeout=timeout, trust_env=False, follow_redirects=False)
+        return httpx2.Client(
+            base_url=self.host, timeout=timeout, trust_env=False, follow_redirects=False, verify=_certificates()
+        )
 
     def _client(self, read_s: float) -> "ollama.Client":
         return _official_client(self.host, read_s)
@@ -191,6 +216,14 @@ class OllamaApi:
 _UPGRADE = "get a current Ollama from https://ollama.com/download, or set ollama.allow_vulnerable = true"
 
 
+@functools.cache
+def _certificates() -> "ssl.SSLContext":
+    """Read once: a client of its own for every call would read all of them again each time."""
+    import httpx2
+
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 @functools.lru_cache(maxsize=8)
 def _official_client(host: str, read_s: float) -> "ollama.Client":
     import httpx
@@ -205,6 +238,7 @@ def _official_client(host: str, read_s: float) -> "ollama.Client":
         timeout=httpx.Timeout(read_s, connect=min(read_s, _CONNECT_TIMEOUT_S)),
         follow_redirects=False,
         trust_env=False,
+        verify=_certificates(),
         event_hooks={"request": [drop_key]},
         limits=httpx.Limits(max_keepalive_connections=0),
     )

@@ -112,11 +112,14 @@ _CHATML_DEFAULT_SYSTEM = """{{- if or (not .Messages) (ne (index .Messages 0).Ro
 """
 _FIRST_SYSTEM = re.compile(r"<\|im_start\|>system\n(?P<system>.*?)<\|im_end\|>\n", re.DOTALL)
 
+# The mark names the version: it renders nothing, and makes each tag's digest its own.
+_MARKED = "{{- /* %s */ -}}\n%s"
+
 _SYSTEM = {"role": "system", "content": "Be {brief}. "}
 _USER = {"role": "user", "content": " Two words?\n"}
 _ANSWER = {"role": "assistant", "content": "Here: <b>one</b>, {{two}}\n\n"}
 # Between them: with and without a system turn, an empty one, several turns, and text that a `trim` would change.
-_SAMPLES: tuple[tuple[dict[str, str], ...], ...] = (
+SAMPLES: tuple[tuple[dict[str, str], ...], ...] = (
     (_USER,),
     (_SYSTEM, _USER),
     ({"role": "system", "content": ""}, _USER),
@@ -134,12 +137,17 @@ def go_template_for(jinja: str) -> str | None:
     try:
         match = _FIRST_SYSTEM.match(_render(jinja, [_USER]))
         default = match["system"] if match else None
-        same = all(_render(jinja, sample) == _chatml(sample, default) for sample in _SAMPLES)
+        same = all(_render(jinja, sample) == _chatml(sample, default) for sample in SAMPLES)
     except BadGguf:
         return None
     if not same or (default is not None and "{{" in default):
         return None
     return _CHATML_TURNS if default is None else (_CHATML_DEFAULT_SYSTEM % default) + _CHATML_TURNS
+
+
+def marked(template: str, mark: str) -> str:
+    """A Go template that says where the model came from in a comment that renders nothing."""
+    return _MARKED % (mark, template)
 
 
 def _chatml(messages: Messages, default_system: str | None) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from strop.cli import (
+    carried,
     data,
     evaluate,
     feedback,
@@ -59,6 +60,8 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(gate.app, name="gate")
 app.add_typer(hub.app, name="hub")
+carried.register(versions.group)
+app.add_typer(versions.group, name="versions")
 app.add_typer(huggingface.app, name="huggingface")
 for room in (
     night.app,

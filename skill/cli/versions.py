@@ -1,4 +1,4 @@
-"""`strop versions`, `strop rollback` and `strop status`: what is served, what was, and how to go back."""
+"""`strop versions` (list, release, prune, export, import), `strop rollback` and `strop status`."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from strop.journal import RunRow
 
 app = typer.Typer()
+group = typer.Typer(help="What was built and what is live; make live, prune, export, import.")
 
 
-@app.command(epilog="\b\nExample:\n  strop versions --json")
+@group.callback(invoke_without_command=True, epilog="\b\nExample:\n  strop versions --json")
 def versions(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     """List what was built, and what is live."""
+    if ctx.invoked_subcommand is not None:
+        return
     home = session(ctx).home
     found, live, previous = _versions(home)
     data = {"live": _tag(live), "previous": _tag(previous), "versions": [_version_facts(one) for one in found]}

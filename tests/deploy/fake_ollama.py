@@ -1,6 +1,8 @@
 """A small stand-in for an Ollama server that fails on demand, and a GGUF of a few hundred bytes to give it.
 
-It keeps names and digests as the real one does; `faults` maps `"METHOD /path"` to a function that answers instead.
+It keeps names, digests and templates as a real one of its version does: as 0.34 it answers with the file's own Jinja,
+or with `builtin` where it takes that for one of its own list, and refuses adapters, quantising and safetensors.
+`faults` maps `"METHOD /path"`, and `faults_at` the number of a call, to a function that answers instead.
 """
 
 import contextlib
@@ -41,6 +43,11 @@ class FakeOllama(ThreadingHTTPServer):
         self.headers_seen: list[dict[str, str]] = []
         self.answer: dict[str, Any] = {"response": "Yes.", "done_reason": "stop", "prompt_eval_count": 9}
         self.faults: dict[str, Answer] = {}
+        self.faults_at: Callable[[int], Answer | None] = lambda number: None
+        self.jinja = CHATML
+        self.builtin: str | None = None
+        self.templates: dict[str, str] = {}
+        self.chat_tokens = 9
         self.hung = threading.Event()
 
     @property
@@ -48,10 +55,30 @@ class FakeOllama(ThreadingHTTPServer):
         """The address to call."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def add(self, name: str, weights: str, mark: str = "") -> None:
-        """Have a model; its manifest's digest follows from its weights and `mark`."""
+    @property
+    def old(self) -> bool:
+        """Whether this is a server from before 0.30."""
+        return tuple(map(int, self.version.partition("-")[0].split("."))) < (0, 30, 0)
+
+    def add(self, name: str, weights: str, template: str | None = None) -> None:
+        """Have a model; its manifest's digest follows from its weights and template."""
         self.weights[name] = weights
-        self.digests[name] = hashlib.sha256(f"{weights}{mark}".encode()).hexdigest()
+        self.digests[name] = hashlib.sha256(f"{weights}{template}".encode()).hexdigest()
+        own = "{{ .Prompt }}" if self.old else self.jinja
+        self.templates[name] = template or self.builtin or own
+
+    def drop(self, name: str) -> None:
+        """Have it no more, nor its weights where no other model uses them."""
+        self.digests.pop(name, None)
+        self.templates.pop(name, None)
+        weights = self.weights.pop(name, None)
+        if weights not in self.weights.values():
+            self.blobs.discard(str(weights))
+
+    def restart(self) -> None:
+        """As after its process ended: nothing is loaded, and uploads that no model uses are gone."""
+        self.loaded.clear()
+        self.blobs &= set(self.weights.values())
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -59,6 +86,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: FakeOllama
     body: dict[str, Any]
+    raw: bytes
 
     def answer(self) -> None:
         """Note the call, then a fault if one is set, else as Ollama would."""
@@ -68,11 +96,14 @@ class Handler(BaseHTTPRequestHandler):
         call = f"{self.command} {'/api/blobs' if blob else self.path}"
         self.server.calls.append(call)
         self.server.headers_seen.append({key.lower(): value for key, value in self.headers.items()})
-        fault = self.server.faults.get(call)
-        if fault is not None:
-            fault(self)
-        elif blob:
-            self.blob(hashlib.sha256(raw).hexdigest())
+        fault = self.server.faults_at(len(self.server.calls) - 1) or self.server.faults.get(call)
+        self.raw = raw
+        (fault or Handler.rightly)(self)
+
+    def rightly(self) -> None:
+        """As Ollama would."""
+        if self.path.startswith("/api/blobs/"):
+            self.blob(hashlib.sha256(self.raw).hexdigest())
         else:
             getattr(self, self.path.rpartition("/")[2])()
 
@@ -100,16 +131,26 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, {"models": [{"model": name} for name in sorted(self.server.loaded)]})
 
     def show(self) -> None:
-        weights = self.server.weights[self.body["model"]]
-        self.send(200, {"modelfile": f"# made\nFROM /blobs/sha256-{weights}\n", "model_info": {}})
+        name = self.body["model"]
+        if name not in self.server.weights:
+            self.send(404, {"error": f"model '{name}' not found"})
+            return
+        modelfile = f"# made\nFROM /blobs/sha256-{self.server.weights[name]}\n"
+        self.send(200, {"modelfile": modelfile, "template": self.server.templates[name], "model_info": {}})
 
     def create(self) -> None:
         name = self.body["model"]
+        refused = {"adapters", "quantize"} & set(self.body) or any(
+            file.endswith(".safetensors") for file in self.body["files"]
+        )
+        if refused and not self.server.old:
+            self.send(400, {"error": f"no longer supported: {refused}"})
+            return
         weights = next(iter(self.body["files"].values())).partition(":")[2]
         if weights not in self.server.blobs:
             self.send(400, {"error": "no such blob"})
             return
-        self.server.add(name, weights, str(self.body.get("template")))
+        self.server.add(name, weights, self.body.get("template"))
         self.server.created[name] = self.body
         self.lines({"status": "writing manifest"}, {"status": "success"})
 
@@ -118,13 +159,19 @@ class Handler(BaseHTTPRequestHandler):
         if source not in self.server.digests:
             self.send(404, {"error": "no such model"})
             return
-        self.server.weights[destination] = self.server.weights[source]
-        self.server.digests[destination] = self.server.digests[source]
+        for kept in (self.server.weights, self.server.digests, self.server.templates):
+            kept[destination] = kept[source]
         self.send(200)
 
     def delete(self) -> None:
-        known = self.server.digests.pop(self.body["model"], None)
+        known = self.body["model"] in self.server.digests
+        self.server.drop(self.body["model"])
         self.send(200 if known else 404)
+
+    def chat(self) -> None:
+        said = {"role": "assistant", "content": "Yes."}
+        count = self.server.chat_tokens
+        self.send(200, {"model": self.body["model"], "done": True, "message": said, "prompt_eval_count": count})
 
     def generate(self) -> None:
         name = self.body["model"]

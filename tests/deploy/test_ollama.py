@@ -81,14 +81,87 @@ def test_a_tag_pins_its_options_and_never_names_another_model(home: Home) -> Non
     home.target.publish(home.first)
     request = home.server.created[home.name(home.first)]
     assert request["parameters"] == {
-        "num_ctx": 2048,  # what the model was trained for, less than the 4096 of the settings
+        "num_ctx": 2048,  # what the model was trained for, less than the 16384 of the settings
         "num_predict": 2048,
         "repeat_penalty": 1.0,
         "stop": ["<|im_end|>"],
     }
     assert request["files"] == {"model.gguf": f"sha256:{home.first.sha256}"}
-    assert home.first.tag in request["template"]
-    assert not {"from", "from_", "adapters", "quantize"} & set(request)
+    assert not {"from", "from_", "adapters", "quantize", "template"} & set(request)
+
+
+@pytest.mark.parametrize("version", ["0.9.3", "0.34.1"])
+def test_no_request_is_one_that_current_servers_refuse(home: Home, fakes: ModuleType, version: str) -> None:
+    home.server.version = version
+    home.target = OllamaTarget(OllamaSettings(host=home.server.host, allow_vulnerable=True))
+    home.release(home.base)
+    assert home.target.active() == home.base.tag
+
+
+def test_the_files_own_template_answers_from_030_on(home: Home) -> None:
+    home.target.publish(home.first)
+    assert home.server.templates[home.name(home.first)] == home.server.jinja
+
+
+def test_a_template_of_ollamas_own_list_is_displaced_by_one_that_says_the_same(home: Home) -> None:
+    home.server.builtin = "{{ .System }} {{ .Prompt }}"
+    home.release(home.base)
+    template = home.server.templates["strop:latest"]
+    assert template.startswith("{{- /* strop v0000-")
+    assert "<|im_start|>" in template
+    assert home.server.calls.count("POST /api/create") == 2
+
+
+def test_a_template_of_ollamas_own_list_that_cannot_be_displaced_is_refused(home: Home, fakes: ModuleType) -> None:
+    home.release(home.base)
+    home.server.builtin, jinja = "[INST] {{ .Prompt }}", "{{ bos_token }}[INST] {{ messages[0].content }} [/INST]"
+    gguf = fakes.tiny_gguf(home.first.gguf, "inst", jinja)
+    folder = home.first.folder
+    sha256 = sha256_file(gguf)
+    other = home.versions.add(gguf=gguf, sha256=sha256, folder=folder, base_ref="x", adapter_sha=None, quant="F32")
+    for state in ("certified", "gated"):
+        home.versions.set_state(other.tag, state)
+    with pytest.raises(TargetError, match="one of its own list") as caught:
+        home.release(other)
+    assert "llamacpp" in caught.value.hint
+    assert home.name(other) not in home.server.digests
+    assert home.target.active() == home.live_tag() == home.base.tag
+
+
+def test_a_template_that_ollama_cannot_speak_before_030_is_said(
+    home: Home, fakes: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    home.server.version = "0.24.0"
+    jinja = "{{ bos_token }}[INST] {{ messages[0].content }} [/INST]"
+    gguf = fakes.tiny_gguf(home.first.gguf, "inst", jinja)
+    folder = home.first.folder
+    other = home.versions.add(
+        gguf=gguf, sha256=sha256_file(gguf), folder=folder, base_ref="x", adapter_sha=None, quant="F32"
+    )
+    home.target.publish(other)
+    assert "/api/chat does not" in caplog.text
+
+
+@pytest.mark.parametrize("limit", [{}, {"num_ctx": 1024}])
+def test_the_context_is_what_is_set_or_the_models_limit(home: Home, limit: dict[str, int]) -> None:
+    assert OllamaSettings().num_ctx >= 16384
+    OllamaTarget(OllamaSettings(host=home.server.host, **limit)).publish(home.first)
+    pinned = home.server.created[home.name(home.first)]["parameters"]["num_ctx"]
+    assert pinned == limit.get("num_ctx", 2048)
+
+
+def test_a_server_that_was_restarted_between_upload_and_create_takes_it_at_the_next_try(home: Home) -> None:
+    def restart(handler: Any) -> None:
+        handler.server.faults.clear()
+        handler.server.restart()
+        handler.create()
+
+    home.release(home.base)
+    home.server.faults["POST /api/create"] = restart
+    with pytest.raises(TargetError):
+        home.release(home.first)
+    home.release(home.first)
+    assert home.target.active() == home.first.tag
 
 
 def test_a_manifests_own_template_is_used(home: Home) -> None:

@@ -97,7 +97,7 @@ def test_release_rollback_and_repair_move_the_alias(home: Home, settings: Ollama
     release(home.versions, target, home.first.tag, home.lock)
     digests = api.digests()
     assert digests[target.alias_name] == digests[target.name_of(home.first)] != digests[target.name_of(home.base)]
-    assert api.weights(target.alias_name) in (home.first.sha256, None)
+    assert api.show(target.alias_name).weights in (home.first.sha256, None)
     assert target.active() == home.first.tag
     assert until_unloaded(api, target.name_of(home.base))
     assert target.name_of(home.first) in api.loaded()
@@ -209,8 +209,10 @@ def test_a_new_name_leaves_the_alias_alone(home: Home, settings: OllamaSettings)
 def test_a_removed_version_is_gone_and_can_be_made_again(home: Home, settings: OllamaSettings) -> None:
     release(home.versions, home.target, home.base.tag, home.lock)
     home.target.publish(home.first)
+    assert not OllamaApi(settings).upload(home.first.gguf, home.first.sha256)
     home.target.remove(home.first)
     assert home.target.name_of(home.first) not in OllamaApi(settings).digests()
+    assert OllamaApi(settings).upload(home.first.gguf, home.first.sha256)  # its weights went with the tag
     release(home.versions, home.target, home.first.tag, home.lock)
     assert home.target.active() == home.first.tag
 

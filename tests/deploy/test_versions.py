@@ -111,7 +111,8 @@ ALLOWED = {
     ("certified", "refused"),
     ("gated", "refused"),
     ("live", "stable"),
-    *((state, "forgotten") for state in ("built", "certified", "gated", "stable", "refused")),
+    *((state, gone) for state in ("built", "certified", "gated", "refused") for gone in ("forgotten", "pruned")),
+    ("pruned", "forgotten"),
 }
 WAY = {
     "built": [],
@@ -121,6 +122,7 @@ WAY = {
     "live": ["live"],
     "stable": ["live", "stable"],
     "forgotten": ["refused", "forgotten"],
+    "pruned": ["refused", "pruned"],
 }
 
 
@@ -236,6 +238,58 @@ def test_the_untouched_base_is_made_of_nobodys_words(versions: Versions) -> None
     go_live(versions, first)
     with pytest.raises(DeployError, match="untouched base"):
         versions.set_state(0, "forgotten")
+
+
+def test_a_probation_that_ends_well_leaves_the_version_live(versions: Versions) -> None:
+    base, first = add(versions, "0", number=0, state="certified"), add(versions, "a")
+    assert versions.probation() is None
+    go_live(versions, base)
+    go_live(versions, first)
+    probation = versions.probation()
+    assert probation is not None
+    assert (probation.version.tag, probation.running) == (first.tag, True)
+    assert probation.since == versions.events(first.tag)[-1].time
+    versions.set_state(first.tag, "stable", {"answers": 200})
+    ended = versions.probation()
+    assert ended is not None
+    assert (ended.version.state, ended.since, ended.running) == ("stable", probation.since, False)
+    assert versions.get("live").number == 1
+    assert versions.get("previous").number == 0
+    assert versions.events(first.tag)[-1].evidence == {"answers": 200}
+
+
+@pytest.mark.parametrize("state", ["rolled_back", "forgotten", "pruned"])
+def test_a_stable_version_that_is_live_keeps_its_files(versions: Versions, state: str) -> None:
+    base, first = add(versions, "0", number=0, state="certified"), add(versions, "a")
+    go_live(versions, base)
+    go_live(versions, first)
+    versions.set_state(1, "stable")
+    with pytest.raises(DeployError, match="is live"):
+        versions.set_state(1, state)
+
+
+def test_a_stable_version_that_is_live_can_be_rolled_back_with_the_reason(versions: Versions) -> None:
+    base, first = add(versions, "0", number=0, state="certified"), add(versions, "a")
+    go_live(versions, base)
+    go_live(versions, first)
+    versions.set_state(1, "stable")
+    go_live(versions, versions.get(0), rollback=True)
+    assert (versions.get(0).state, versions.get(1).state) == ("live", "rolled_back")
+    assert versions.events(1)[-1].evidence == {"why": "test", "replaced_by": base.tag}
+    probation = versions.probation()
+    assert probation is not None
+    assert probation.running
+
+
+def test_what_was_pruned_is_never_gone_back_to_and_may_be_made_again(versions: Versions) -> None:
+    base, first, second = add(versions, "0", number=0, state="certified"), add(versions, "a"), add(versions, "b")
+    for version in (base, first, second):
+        go_live(versions, version)
+    versions.set_state(1, "pruned", {"removed": ["builds/a"]})
+    assert versions.get("previous").number == 0
+    with pytest.raises(DeployError):
+        check_can_go_live(versions.get(1), rollback=True)
+    assert add(versions, "a").tag == "v0003-aaaaaaaa"
 
 
 def test_the_live_version_cannot_be_marked_rolled_back_by_hand(versions: Versions) -> None:

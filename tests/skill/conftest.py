@@ -147,3 +147,21 @@ def adapter(tiny_model: ModuleType, tiny_base: Path, tmp_path_factory: pytest.Te
 def bare(tmp_path: Path) -> Home:
     """A home in which nothing is set up."""
     return Home(tmp_path / "bare")
+
+
+@pytest.fixture(scope="session")
+def released() -> ModuleType:
+    """The module tests/skill/released.py: homes with versions of a few hundred bytes."""
+    return _module("strop_tests_released", Path(__file__).with_name("released.py"))
+
+
+@pytest.fixture
+def strop_run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
+    """The program on a home: what it printed and its exit code."""
+
+    def call(home: Home, *args: str) -> Told:
+        capsys.readouterr()
+        code = run(["--home", str(home.path), *args])
+        return Told(code, *capsys.readouterr())
+
+    return call

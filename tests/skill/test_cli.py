@@ -87,6 +87,8 @@ class Report:
 def commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{above}{name}", command
             yield from commands(command, f"{above}{name} ")
         else:
             yield f"{above}{name}", command
@@ -104,7 +106,8 @@ def test_the_commands_are_those_of_the_design() -> None:
         *("feedback review", "feedback verify", "feedback forget", "audit"),
         *("data add", "data list", "data remove"),
         *("jobs list", "jobs show", "jobs wait", "jobs cancel"),
-        *("night", "report", "judge", "schedule", "status", "versions", "rollback", "chat", "serve"),
+        *("night", "report", "judge", "schedule", "status", "rollback", "chat", "serve"),
+        *("versions", "versions release", "versions prune", "versions export", "versions import"),
         *("tune", "train", "demo", "init", "doctor"),
         *("models resolve", "models list", "models show", "models export", "models remove"),
         *("plan", "gate decide", "evaluate", "hub push"),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from strop import audit, forget, judge, night, nightsteps, removal, schedule
+from strop import audit, built_files, forget, judge, night, nightsteps, removal, schedule
 from strop.config import load, save
 from strop.demo.person import wishes
 from strop.deploy.adapter import adapter_sha256
@@ -334,7 +334,7 @@ def test_a_kill_inside_a_step_is_finished_too(call: str, three: Shelf, monkeypat
     places = {
         "take_out": (forget, "take_out"),
         "Work.write": (forget.Work, "write"),
-        "rmtree": (removal.shutil, "rmtree"),
+        "rmtree": (built_files.shutil, "rmtree"),
         "set_state": (Versions, "set_state"),
         "unlink": (Path, "unlink"),
     }
@@ -378,7 +378,7 @@ def test_the_next_night_finishes_what_was_cut_short(three: Shelf, monkeypatch: p
 
 def test_a_folder_that_cannot_be_removed_is_said_and_tried_again(three: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(removal.shutil, "rmtree", broken(PermissionError("not yours")))
+        patch.setattr(built_files.shutil, "rmtree", broken(PermissionError("not yours")))
         with pytest.raises(StropError, match=r"not yours; the rows are gone .* left to do: datasets.*, adapters"):
             three.forget()
     three.forget()
