@@ -11,7 +11,8 @@ ones came, and an item that was used in three tests leaves. An item that is used
 time: the candidates of two nights are trained on much the same rows.
 
 Equal models of which a fifth of the items differ are drawn from three real ones: SmolLM2-135M and two adapters of it
-(gate_scores.jsonl: 824 items of the shipped suite; any two differ on 19 to 23 % of the choices). For each template they
+(gate_scores.jsonl: 824 items of the shipped suite, any two differ on 19 to 23 % of the choices; and its 149 open
+questions, asked of the base, an adapter of good corrections and one of random thumbs). For each template they
 change places at random, so that none is better in truth, and templates are drawn until there are as many items as
 the shipped suite has. `hard` scores a choice 0 or 1, `soft` as the gate does (`evaluation.measure.soft_choice`).
 """
