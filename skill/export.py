@@ -12,6 +12,7 @@ from typing import Any
 from strop import quant
 from strop.config import Config
 from strop.deploy.base import base_gguf
+from strop.deploy.certify import spoken
 from strop.destination import deliver, destination
 from strop.errors import UsageError
 from strop.home import Home
@@ -37,7 +38,7 @@ class Exported:
     @property
     def sentence(self) -> str:
         """For a terminal."""
-        checks = "; ".join(check["figure"] for check in self.certificate if "agreement" in check["name"])
+        checks = spoken(self.certificate)
         lines = [f"made {self.to} ({self.bytes / 1e6:.0f} MB, {self.made.built.quant})", f"from {self.base}"]
         if self.made.decision.measured:
             lines.append(self.made.warning or self.made.decision.sentence)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from strop.built_files import certificate as certificate_file
 from strop.config import Config
 from strop.deploy.base import base_gguf, own_gguf
 from strop.deploy.build import Build, build, read_build
-from strop.deploy.certify import Certificate, Served, certificate_from, certify
+from strop.deploy.certify import Certificate, Origin, Served, certificate_from, certify, certify_file, names
 from strop.deploy.release import release
 from strop.deploy.targets.base import Target
 from strop.deploy.targets.llamacpp import LlamaCppTarget
@@ -166,26 +166,44 @@ def certified(
 
     With `max_kl` it has to be no further than that many nats a token from its own F16 too.
     """
+    kept = certificate_file(home, built.sha256)
+    known = _kept(kept, names(adapted=adapter is not None, is_quantised=built.quant != "F16"))
+    if known is not None and (max_kl is None or built.quant == "F16" or quant.answers_for(known, max_kl)):
+        return known
+    origin = Origin(base, base_f16, adapter, built.sha256, built.merged.get("way") == "full")
+    certificate = certify_file(built.gguf, origin)
+    if certificate.ok:
+        served = _certified_served(home, built, origin, max_kl)
+        certificate = Certificate((*certificate.checks, *served.checks))
+    if certificate.ok:
+        write_json(kept, certificate.as_dict())
+    return certificate
+
+
+def _kept(path: Path, questions: Sequence[str]) -> Certificate | None:
+    """The certificate that is kept there; None where there is none, or one that an older Strop asked less for."""
+    try:
+        certificate = certificate_from(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):  # none, or none of ours
+        return None
+    return certificate if certificate.ok and certificate.covers(questions) else None
+
+
+def _certified_served(home: Home, built: Build, origin: Origin, max_kl: float | None) -> Certificate:
+    """What the served build says, beside the same merge in F16."""
     from strop.evaluation import suites
 
-    kept = certificate_file(home, built.sha256)
-    if kept.is_file():
-        known = certificate_from(json.loads(kept.read_text(encoding="utf-8")))
-        if max_kl is None or built.quant == "F16" or quant.answers_for(known, max_kl):
-            return known
     conversations = [item.conversation for item in suites.load()[:160]]
     target = LlamaCppTarget(context_tokens=512)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".exact-") as scratch, ExitStack() as stack:
         served = Served(stack.enter_context(target.serve_file(built.gguf)), built.gguf)
         exact = served
         if built.quant != "F16":
-            whole = build(base, base_f16, adapter, Path(scratch) / "f16", "F16", home.converter)
+            whole = build(origin.base, origin.base_f16, origin.adapter, Path(scratch) / "f16", "F16", home.converter)
             exact = Served(stack.enter_context(target.serve_file(whole.gguf)), whole.gguf)
-        certificate = certify(served, exact, base, adapter, conversations)
-        if max_kl is not None and exact is not served:
-            texts = quant.answers(exact.server, base)
-            found = quant.reference(exact.gguf, base, texts, Path(scratch)).of(built.gguf)
-            certificate = Certificate((*certificate.checks, quant.check(found, built.quant, max_kl)))
-    if certificate.ok:
-        write_json(kept, certificate.as_dict())
-    return certificate
+        certificate = certify(served, exact, origin, conversations)
+        if max_kl is None or exact is served:
+            return certificate
+        texts = quant.answers(exact.server, origin.base)
+        found = quant.reference(exact.gguf, origin.base, texts, Path(scratch)).of(built.gguf)
+        return Certificate((*certificate.checks, quant.check(found, built.quant, max_kl)))

@@ -9,6 +9,7 @@ from typing import Any
 from strop import quant
 from strop.config import Config
 from strop.deploy.base import base_gguf
+from strop.deploy.certify import spoken
 from strop.destination import deliver, destination
 from strop.files import canonical_json, sha256_bytes, sha256_file
 from strop.home import Home
@@ -46,7 +47,7 @@ class TuneReport:
             if held
             else "no held-out loss: there were too few rows to hold one out"
         )
-        checks = "; ".join(check["figure"] for check in self.certificate if "agreement" in check["name"])
+        checks = spoken(self.certificate)
         lines = [f"made {self.to} ({self.bytes / 1e6:.0f} MB)", self.trained.sentence, loss, checks, NOT_JUDGED]
         return "\n  ".join(lines)
 

@@ -1,5 +1,7 @@
 """What every command stands on: the base, converted and certified once, and version 0 on it."""
 
+import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 
 from strop import setup
 from strop.config import load, save
-from strop.deploy.certify import Certificate, Check
+from strop.deploy.certificate.file import NAMES as FILE_CHECKS
+from strop.deploy.certify import Certificate, Check, certificate_from
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.targets.ollama import OllamaTarget
 from strop.deploy.versions import Versions
@@ -102,6 +105,39 @@ def test_a_home_stays_on_its_base(home: Home, ready: Prepare, tiny_base: Path, t
     save(home, {"model": str(tiny_base), "quant": "Q8_0"})
     with pytest.raises(DeployError, match="in F16, not on .* in Q8_0"):
         ready(home)
+
+
+OLD = '[{"name": "token ids", "ok": true, "figure": "all equal"}]'
+
+
+@pytest.mark.parametrize("kept", [OLD, "[]", "[{}]", "{", "[1]", '{"ok": true}', "null"])
+def test_a_kept_certificate_that_answers_less_is_asked_again(
+    kept: str, home: Home, ready: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = ready(home)
+    made = setup.made_build(home, ground.base, ground.base_f16, None, "F16")
+    (path,) = home.builds.glob("certificate-*.json")
+    whole = path.read_text(encoding="utf-8")
+    served = Certificate(certificate_from(json.loads(whole)).checks[len(FILE_CHECKS) :])
+    path.write_text(kept, encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(setup, "certify", lambda *args: served)
+        assert setup.certified(home, made, ground.base_f16, ground.base, None).ok
+    assert path.read_text(encoding="utf-8") == whole
+    monkeypatch.setattr(setup, "certify", refuse)
+    assert setup.certified(home, made, ground.base_f16, ground.base, None).ok
+
+
+def test_no_server_is_started_on_a_file_that_is_not_what_it_says(
+    home: Home, ready: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = ready(home)
+    made = setup.made_build(home, ground.base, ground.base_f16, None, "F16")
+    other = dataclasses.replace(made, sha256="0" * 64)
+    monkeypatch.setattr(LlamaCppTarget, "serve_file", refuse)
+    certificate = setup.certified(home, other, ground.base_f16, ground.base, None)
+    assert [check.name for check in certificate.checks if not check.ok] == ["sha256"]
+    assert not (home.builds / f"certificate-{other.sha256[:16]}.json").exists()
 
 
 @pytest.mark.parametrize("file", ["chat_template.jinja", "tokenizer.json"])
