@@ -112,8 +112,9 @@ def import_version(home: Home, file: Path, *, other_base: bool = False) -> Impor
             index = bundle.read_index(opened)
             bundle.unpack(opened, index, Path(scratch))
             return _take_in(home, index, Path(scratch), other_base)
-    except FileNotFoundError as error:
-        raise UsageError(f"there is no file {file}", hint="strop versions export TAG FILE makes one") from error
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        hint = "strop versions export TAG FILE makes one"
+        raise UsageError(f"there is no file {file} that can be read", hint=hint) from error
     except DamagedFolder as error:
         raise DeployError(f"not what was exported: {error}", hint="export it again") from error
 

@@ -24,6 +24,7 @@ from strop.feedback.selected import Chosen, Selector, select
 from strop.home import Home
 from strop.provenance import Made, made_of, size_bytes
 from strop.removal import AGAIN, Job, Receipt, Work, affected_live, carry_out, heir
+from strop.server.settle import settle
 
 _LOCK_WAIT_S = 1.0
 
@@ -58,6 +59,7 @@ def plan(home: Home, selector: Selector | None) -> Plan:
 
     Raises UnknownInteraction for an id that is not there, NothingToDo for one that was forgotten before.
     """
+    settle(home)
     begun = Work.read(home)
     chosen = Chosen()
     if selector is not None and home.ledger_db.exists():
@@ -85,6 +87,7 @@ def forget(
     """
     if not home.ledger_db.exists():
         raise NothingToDo("there is no feedback in this home", hint="strop feedback list")
+    settle(home)
     with _no_night(home):
         finished = _finish(home, config)
         try:

@@ -17,6 +17,7 @@ from strop.forget import keep_retention
 from strop.home import Home
 from strop.journal import Journal, RunState
 from strop.nightsteps import Judged, NightSteps
+from strop.server.settle import settle
 from strop.setup import OnProgress, open_target
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def _check_due(home: Home, config: Config, *, locked: bool = False) -> None:
 def _run(home: Home, config: Config, journal: Journal, trigger: str, on_progress: OnProgress) -> NightReport:
     run_id = journal.start_run(trigger, config.digest())
     try:
+        settle(home)
         if (receipt := keep_retention(home, config)) is not None:
             on_progress("forget", 1.0, receipt.sentence)
         judged = NightSteps(home, config, journal, run_id, on_progress).play()

@@ -9,8 +9,7 @@ from strop.trainer.fitting import SHARE_OF_MEMORY, device_of, first_that_fits, h
 from strop.trainer.load import Load
 from strop.trainer.machine import Machine
 from strop.trainer.memory import Setting, peak
-from strop.trainer.recipe import Precision, Recipe, for_methods
-from strop.trainer.settings import TrainerSettings
+from strop.trainer.recipe import Precision, Recipe, with_precision
 from strop.trainer.shape import Shape
 
 _SHORTER = (512, 256, 128)
@@ -41,15 +40,13 @@ class Alternative:
         }
 
 
-def alternatives(
-    shape: Shape, machine: Machine, load: Load, settings: TrainerSettings, recipe: Recipe, rate: float
-) -> tuple[Alternative, ...]:
+def alternatives(shape: Shape, machine: Machine, load: Load, recipe: Recipe, rate: float) -> tuple[Alternative, ...]:
     """What fits: here in fewer bits or with shorter rows, here a smaller model of the family, or on a rented card."""
     return (
         *_fewer_bits(shape, machine, load, recipe, rate),
         *_shorter(shape, machine, load, recipe, rate),
         *_siblings(shape, machine, load, recipe, rate),
-        *rented(shape, load, settings, recipe),
+        *rented(shape, load, recipe),
     )
 
 
@@ -85,12 +82,12 @@ def _siblings(shape: Shape, machine: Machine, load: Load, recipe: Recipe, rate: 
     return found[:_SIBLINGS]
 
 
-def rented(shape: Shape, load: Load, settings: TrainerSettings, recipe: Recipe) -> tuple[Alternative, ...]:
+def rented(shape: Shape, load: Load, recipe: Recipe) -> tuple[Alternative, ...]:
     """The cheapest cards that the same run fits on, with time and price. Precision follows the card."""
     found = []
     for card in cloud.CARDS:
         precision: Precision = "bf16" if card.bf16 else "fp32"
-        there = for_methods(tuple(stage.method for stage in recipe.stages), settings, precision, recipe.seed)
+        there = with_precision(recipe, precision)
         room = round(card.gpu.memory_bytes * SHARE_OF_MEMORY["cuda"])
         setting = first_that_fits(shape, there, load, "cuda", room)
         if (needed := peak(shape, setting).total) <= room:

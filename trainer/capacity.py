@@ -11,7 +11,7 @@ from strop.trainer.fitting import SHARE_OF_MEMORY, device_of, first_that_fits, r
 from strop.trainer.load import Load
 from strop.trainer.machine import Machine
 from strop.trainer.memory import Peak, Setting, adapter_bytes, disk_bytes, peak, served_bytes
-from strop.trainer.plan import SLOW_SAMPLING, Choice, choose_methods, choose_replay
+from strop.trainer.plan import SLOW_SAMPLING, Choice, choose_methods, choose_replay, dosed
 from strop.trainer.recipe import Precision, Recipe, for_methods
 from strop.trainer.settings import TrainerSettings
 from strop.trainer.shape import Shape
@@ -50,7 +50,7 @@ def outlook(
     methods, why = choose_methods(load.counts, settings.method)
     precision, reason = choose_precision_for(machine, settings.precision, speed, sampling="grpo" in methods)
     replay, _, because = choose_replay(methods, traits, settings.replay)
-    recipe = for_methods(methods, settings, precision, seed=17)
+    recipe, epochs = dosed(for_methods(methods, settings, precision, seed=17), load.counts, settings)
     room = room_bytes(machine)
     setting = first_that_fits(shape, recipe, load, device_of(machine.gpu), room)
     needed = peak(shape, setting)
@@ -64,6 +64,7 @@ def outlook(
         Choice("method", "+".join(methods), why),
         Choice("precision", precision, reason),
         Choice("replay", f"{replay:g}", because),
+        *epochs,
         *_memory_choices(shape, recipe, setting, needed, machine, room),
         Choice("time", duration(seconds), _time_reason(recipe, load, rate, speed)),
         Choice("adapter", size(adapter), _adapter_reason(shape, recipe)),
@@ -79,7 +80,7 @@ def outlook(
             f"{size(machine.memory_bytes)} of memory, where llama-server keeps them",
         ),
     )
-    others = () if fits else alternatives(shape, machine, load, settings, recipe, rate)
+    others = () if fits else alternatives(shape, machine, load, recipe, rate)
     return Outlook(fits, setting, needed, seconds, adapter, disk, both, choices, others)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from strop.errors import NotEnoughData, UsageError
 from strop.trainer.recipe import Manner, Precision, Recipe, Stage, for_methods
-from strop.trainer.settings import Method, TrainerSettings
+from strop.trainer.settings import MOST_EPOCHS, Method, TrainerSettings
 from strop.trainer.traits import UNKNOWN, Traits
 
 # With fewer pairs than this a preference pass is mostly noise; the corrections are learned by SFT alone.
@@ -16,6 +16,9 @@ MIN_PAIRS = 16
 _TRIAL_S = 0.4
 # 16 tokens to 8 prompts on 2 cores took 58 s in bfloat16 and 19 s in float32.
 SLOW_SAMPLING = "answers are sampled token by token, at which a processor is slow in bfloat16"
+# How often a row is read, times the rows. A taste of 40 corrections is learned in 6 passes (67 % of held-out prompts;
+# 43 % in 3). 97 corrections in 6 passes left SmolLM2 silent on 36 of 150 prompts that it had answered, in 3 on 8.
+_ROWS_READ, _FEWEST_EPOCHS = 288, 3.0
 # More of the base's own answers would train the base, not the feedback.
 MOST_REPLAY = 2.0
 
@@ -42,13 +45,32 @@ def make(counts: Mapping[str, int], settings: TrainerSettings, *, seed: int, tra
     methods, why = choose_methods(counts, settings.method)
     precision, reason = choose_precision(settings.precision, sampling="grpo" in methods)
     replay, manner, because = choose_replay(methods, traits, settings.replay)
-    recipe = replace(for_methods(methods, settings, precision, seed), replay=replay, manner=manner)
+    recipe, epochs = dosed(for_methods(methods, settings, precision, seed), counts, settings)
     choices = (
         Choice("method", "+".join(methods), why),
         Choice("precision", precision, reason),
         Choice("replay", f"{replay:g}", because),
+        *epochs,
     )
-    return Plan(recipe, choices)
+    return Plan(replace(recipe, replay=replay, manner=manner), choices)
+
+
+def dosed(recipe: Recipe, counts: Mapping[str, int], settings: TrainerSettings) -> tuple[Recipe, tuple[Choice, ...]]:
+    """The recipe with as many passes of SFT as its rows want, and the choice with its reason where one was made."""
+    rows = counts.get("sft", 0)
+    if settings.sft_epochs != "auto" or all(stage.method != "sft" for stage in recipe.stages):
+        return recipe, ()
+    epochs, reason = choose_epochs(rows)
+    stages = tuple(replace(one, epochs=epochs) if one.method == "sft" else one for one in recipe.stages)
+    return replace(recipe, stages=stages), (Choice("epochs", f"{epochs:g}", reason),)
+
+
+def choose_epochs(rows: int) -> tuple[float, str]:
+    """Passes of SFT over so many rows: 6 over up to 48, then fewer, so that the steps stay what they are; 3 or more."""
+    epochs = min(MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_ROWS_READ / max(rows, 1), 1)))
+    if epochs == MOST_EPOCHS:
+        return epochs, f"{rows} answers are few: fewer passes leave a taste half learned"
+    return epochs, f"{rows} answers read {epochs:g} times are enough: more passes wear down what it could do"
 
 
 def choose_replay(

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# Passes of SFT over a few dozen rows.
+MOST_EPOCHS = 6.0
 Method = Literal["auto", "sft", "dpo", "kto", "hindsight", "grpo"]
 
 
@@ -16,7 +18,7 @@ class TrainerSettings(BaseModel):
     rank: int = Field(default=16, ge=1, le=256)
     alpha: int = Field(default=32, ge=1)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    sft_epochs: float = Field(default=6.0, gt=0)
+    sft_epochs: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"  # auto: 6, and fewer where there are many rows
     sft_learning_rate: float = Field(default=3e-4, gt=0)
     dpo_epochs: float = Field(default=2.0, gt=0)
     dpo_learning_rate: float = Field(default=5e-5, gt=0)
@@ -51,8 +53,9 @@ class TrainerSettings(BaseModel):
     checkpointing: bool = False  # activations are computed again instead of kept: less memory, a quarter more time
 
     def epochs(self, method: str) -> float:
-        """Passes of a method over its rows."""
-        return float(getattr(self, f"{method}_epochs"))
+        """Passes of a method over its rows; those of SFT under `auto` are for few rows."""
+        epochs = getattr(self, f"{method}_epochs")
+        return MOST_EPOCHS if epochs == "auto" else float(epochs)
 
     def learning_rate(self, method: str) -> float:
         """A method's peak learning rate."""

@@ -36,9 +36,12 @@ def push(
     """
     from strop import hub
     from strop.config import load
+    from strop.deploy.hub import check_repo_id
 
     home = session(ctx).home
     config = load(home)
+    if repo is not None:
+        check_repo_id(repo)
     if dry_run:
         made = hub.package(home, config, version, merged=merged)
         private = config.hub.private and not public

@@ -38,7 +38,7 @@ def rollback(
 ) -> None:
     """Bring an earlier model back.
 
-    It takes a second, nothing is deleted, and it asks nothing: another rollback undoes it.
+    It takes a second, nothing is deleted, and it asks nothing: the command that undoes it is shown.
     """
     from strop.config import load
     from strop.deploy.release import rollback as go_back

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from strop.errors import BadRecord, StropError
+from strop.errors import BadRecord, StropError, TargetDown
 from strop.server.backend import Backend
 from strop.server.guard import Gone, Refused, read_json
 from strop.server.metrics import Metrics
@@ -163,7 +163,7 @@ class Forwarder:
         if response.status_code != 200:
             text = await self._read(call, response)
             await response.aclose()
-            raise self._refusal(call, response.status_code, text)
+            raise await self._refusal(call, response.status_code, text)
         return response
 
     async def _read(self, call: _Call, response: "httpx2.Response") -> bytes:
@@ -176,15 +176,23 @@ class Forwarder:
         except httpx2.HTTPError:
             raise self._died(call) from None
 
-    def _refusal(self, call: _Call, status: int, text: bytes) -> Refused:
-        """What the backend refused: the client's own mistake goes back to it, everything else is an error of ours."""
+    async def _refusal(self, call: _Call, status: int, text: bytes) -> Refused:
+        """What the backend refused: the client's own mistake goes back to it, everything else is an error of ours.
+
+        llama-server calls some of a client's mistakes errors of its own (an image for a model that sees none, a role
+        that is no text). Where it answers a plain question right after, it was the request.
+        """
         try:
             error = json.loads(text)["error"]
             message = str(error["message"] if isinstance(error, dict) else error)
         except (ValueError, KeyError, TypeError):
             message = f"the model's server answered with HTTP {status}"
+        if "context size" in message:
+            message += " (a longer one: context_tokens under [serve] in strop.toml)"
         if 400 <= status < 500 and status not in (401, 403, 404, 408):
             return Refused(status, "refused", message)
+        if status == 500 and await _sound(call.backend):
+            return Refused(400, "refused", message)
         return self._failed(call, 502 if status != 503 else 503, message)
 
     def _died(self, call: _Call) -> Refused:
@@ -251,6 +259,15 @@ def forwarded(request: Mapping[str, Any], backend: Backend, max_tokens: int) -> 
         if key in body:
             body[key] = backend.escape(body[key])
     return body
+
+
+async def _sound(backend: Backend) -> bool:
+    """Whether it answers a plain question."""
+    try:
+        await backend.warm()
+    except TargetDown:
+        return False
+    return True
 
 
 async def until_gone(receive: "Receive", work: Coroutine[Any, Any, None]) -> None:

@@ -19,9 +19,6 @@ from strop.feedback.records import Interaction, Message
 from strop.feedback.scrubbed import Prepared
 from strop.files import sync_dir
 
-# An emptier file is not worth the cut.
-_CUT_BYTES = 1 << 16
-
 
 class Spool:
     """The file at `path`, made (mode 0600) where there is none. Threads may share it."""
@@ -66,7 +63,7 @@ class Spool:
         """The oldest `count` are in the ledger; once all are, the file is emptied."""
         with self._lock:
             self._arrived += count
-            if self._arrived == self._written and os.fstat(self._file).st_size >= _CUT_BYTES:
+            if self._arrived == self._written:  # what may be forgotten is then in the ledger alone
                 os.ftruncate(self._file, 0)
                 self._arrived = self._written = 0
 

@@ -332,3 +332,8 @@ def test_an_adapter_that_is_gone_is_left_out(there: Home, here: Home, tmp_path: 
     index = export_version(there, "2", tmp_path / "it.tar")
     assert not [name for name in index.files if name.startswith("adapter/")]
     assert import_version(here, tmp_path / "it.tar").version.state == "gated"
+
+
+def test_a_folder_is_no_file_to_import(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="that can be read"):
+        import_version(Home(tmp_path / "home"), tmp_path)

@@ -534,3 +534,8 @@ def test_the_files_that_were_published_are_those_that_were_judged(promoted: Home
     listed = json.loads(stand_in.repos[REPO].files["strop.json"])["files"]
     assert listed["model.gguf"] == version.sha256 == sha256_file(version.gguf)
     assert verify_manifest(version.folder)["files"]["model.gguf"]["sha256"] == version.sha256
+
+
+@pytest.mark.parametrize("repo", ["../x", "a/b/c", "ann"])
+def test_a_dry_run_refuses_a_repository_that_a_push_would_refuse(promoted: Home, strop: Strop, repo: str) -> None:
+    assert strop(promoted, "hub", "push", "--repo", repo, "--dry-run").code == 2

@@ -74,8 +74,22 @@ def test_what_was_set_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     made = plan.make({"sft": 3}, TrainerSettings(precision="fp32", rank=2), seed=4)
     assert (made.recipe.precision, made.recipe.rank, made.recipe.seed) == ("fp32", 2, 4)
     chosen = [(choice.name, choice.value) for choice in made.choices]
-    assert chosen == [("method", "sft"), ("precision", "fp32"), ("replay", "0")]
+    assert chosen == [("method", "sft"), ("precision", "fp32"), ("replay", "0"), ("epochs", "6")]
     assert all(choice.reason for choice in made.choices)
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(1, 6.0), (40, 6.0), (48, 6.0), (64, 4.5), (97, 3.0), (5000, 3.0)])
+def test_the_more_answers_the_fewer_passes(rows: int, epochs: float) -> None:
+    made = plan.make({"sft": rows, "dpo": 40}, TrainerSettings(precision="fp32"), seed=4)
+    assert [(stage.method, stage.epochs) for stage in made.recipe.stages] == [("sft", epochs), ("dpo", 2.0)]
+    (choice,) = (one for one in made.choices if one.name == "epochs")
+    assert (choice.value, str(rows) in choice.reason) == (f"{epochs:g}", True)
+
+
+def test_passes_that_were_set_are_kept() -> None:
+    made = plan.make({"sft": 500}, TrainerSettings(precision="fp32", sft_epochs=7), seed=4)
+    assert made.recipe.stages[0].epochs == 7.0
+    assert all(choice.name != "epochs" for choice in made.choices)
 
 
 def test_one_thread_a_physical_core(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,11 @@ from strop.server.backend import Backend, _client
 
 @dataclass
 class Script:
-    """What to do with each request: "ok", "error", "hang", "cut" (a stream that breaks off), or a message to give."""
+    """What to do with each request.
+
+    "ok", "error" (of this request alone), "ill" (of every one), "hang", "cut" (a stream that breaks off), or a message
+    to give.
+    """
 
     do: Any = "ok"
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -36,6 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.script.do == "ill":
+            return self._send(500, {"error": {"message": "broken"}})
         if asked["messages"][0]["content"] == "Hi":  # the warm-up is always answered
             return self._answer({"content": "Hi."})
         self.script.asked.append(asked)

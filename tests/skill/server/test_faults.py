@@ -28,13 +28,26 @@ def events(text: str) -> list[dict[str, Any]]:
 
 def test_an_error_of_the_models_server_is_502_and_may_be_tried_again(home: Any, serving: Any, script: Any) -> None:
     with serving(home) as door:
-        script.do = "error"
+        script.do = "ill"
         failed = door.chat()
         assert (failed.status_code, failed.json()["error"]["message"]) == (502, "broken")
         assert failed.headers["Retry-After"] == "1"
         script.do = "ok"
         assert door.chat().json()["choices"][0]["message"]["content"] == "Fine."
     assert kept(door) == 1
+
+
+def test_a_request_that_a_sound_server_calls_its_own_error_is_the_clients_and_no_failure_of_the_version(
+    home: Any, serving: Any, script: Any
+) -> None:
+    with serving(home) as door:
+        script.do = "error"
+        for _ in range(30):
+            refused = door.chat()
+            assert (refused.status_code, refused.json()["error"]["message"]) == (400, "broken")
+        script.do = "ok"
+        assert door.chat().status_code == 200
+        assert 'outcome="model_failed"' not in door.http.get("/metrics").text
 
 
 def test_silence_is_504_after_the_time_that_is_set(home: Any, serving: Any, script: Any) -> None:

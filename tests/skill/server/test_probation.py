@@ -164,7 +164,7 @@ def test_a_version_that_fails_is_rolled_back_by_itself_and_status_says_why(
         new = door.release(1)
         scripted.until(lambda: door.http.get("/healthz").json()["version"] == new)
         scripted.until(lambda: strop(home, "status", "--json").json["serving"]["probation"] is not None)
-        script.do = "error"
+        script.do = "ill"
 
         def back() -> bool:
             door.chat()
