@@ -20,7 +20,7 @@ def modelfile(gguf: Path, settings: OllamaSettings) -> str:
     chat = chat_format(gguf)
     template = go_template_for(chat.jinja)
     lines = [f"FROM {_quoted('./' + gguf.name)}", _NO_TEMPLATE if template is None else f"TEMPLATE {_block(template)}"]
-    context = min((one for one in (settings.num_ctx, chat.context_tokens) if one is not None), default=None)
+    context = settings.num_ctx if chat.context_tokens is None else min(settings.num_ctx, chat.context_tokens)
     if context is not None:
         lines.append(f"PARAMETER num_ctx {context}")
     if chat.eos:

@@ -19,7 +19,6 @@ def test_it_says_what_our_own_tags_say(tiny_f16: Path) -> None:
 
 def test_the_context_is_no_longer_than_the_model_s(tiny_f16: Path) -> None:
     trained = read_info(tiny_f16).context_length
-    assert f"num_ctx {trained}\n" in modelfile(tiny_f16, OllamaSettings(num_ctx=None))
     assert f"num_ctx {trained}\n" in modelfile(tiny_f16, OllamaSettings(num_ctx=10_000_000))
 
 

@@ -60,7 +60,7 @@ def test_a_share_has_its_wilson_interval(met: int, of: int, low: float, high: fl
 def test_a_night_is_an_object_with_the_promised_keys(night: Night) -> None:
     found = night.as_dict()
     promised = {"feedback", "rows", "seconds", "verdict", "held_out_before", "held_out_after", "version", "sha256"}
-    also = {"run", "excluded", "live", "report", "signal", "candidate", "examples"}
+    also = {"run", "excluded", "live", "report", "signal", "candidate", "examples", "hub"}
     assert set(found) == promised | also
     assert set(found["verdict"]) == {"outcome", "reasons"}
     for name in ("held_out_before", "held_out_after"):
