@@ -179,16 +179,25 @@ def paired_difference(differences: Iterable[tuple[Hashable, float]], confidence:
     return Paired(mean, error, mean - reach, mean + reach, items, clusters)
 
 
+def interval(difference: Paired, confidence: float = 0.95) -> Estimate:
+    """The mean difference with its two-sided interval; infinite with fewer than two clusters."""
+    reach = float("inf")
+    if difference.clusters > 1:
+        reach = t_quantile(0.5 + confidence / 2, difference.clusters - 1) * difference.error
+    return Estimate(difference.mean, difference.mean - reach, difference.mean + reach, difference.items)
+
+
 def fall(difference: Paired, by: float = 0.0) -> float:
     """One-sided p-value that the mean difference is not below -by: small where it surely fell by more than that.
 
-    Student's t with clusters - 1 degrees of freedom. Without a spread it is 0 or 1; with fewer than two clusters 1.
+    Student's t with clusters - 1 degrees of freedom; with fewer than two clusters 1. Clusters that all fell alike have
+    no spread, which is no proof where they are few: then it is that of a sign test, a half for each of them.
     """
     if difference.clusters < 2:
         return 1.0
     beyond = difference.mean + by
     if not difference.error > 0:
-        return 0.0 if beyond < 0 else 1.0
+        return 0.5**difference.clusters if beyond < 0 else 1.0
     return t_below(beyond / difference.error, difference.clusters - 1)
 
 

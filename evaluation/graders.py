@@ -12,7 +12,8 @@ numbers or rambling on does not pass, or a long-winded model would look four poi
     length    {"min_words": 3, "max_words": 20}       as many words; one of the two may be left out
     language  {"value": "ko"}                         written in this language (ISO 639-1)
 
-`schema` and `language` need packages of the extra `train`; without them they raise ImportError, which is no score.
+`schema` and `language` need packages of the extra `train`; without them they raise ImportError, which is no score. So
+does a `regex` that takes longer than two seconds: it raises TimeoutError.
 """
 
 import json
@@ -29,6 +30,7 @@ from strop.evaluation.schema import fits
 
 Grader = Mapping[str, Any]
 
+MATCH_S = 2.0  # a pattern that tries every way to fail gives no score, and hangs nothing
 MAX_NUMBERS = 3  # "2 + 7 = 9" states three; more is a list to pick from
 MAX_WORDS = 40  # a grader may set its own "max_words"
 
@@ -80,7 +82,11 @@ def _contains(grader: Grader, answer: str) -> bool:
 
 
 def _regex(grader: Grader, answer: str) -> bool:
-    return re.fullmatch(grader["pattern"], answer.strip()) is not None
+    try:
+        import regex
+    except ImportError:  # no limit on time without it
+        return re.fullmatch(grader["pattern"], answer.strip()) is not None
+    return regex.fullmatch(grader["pattern"], answer.strip(), timeout=MATCH_S) is not None
 
 
 def _json(grader: Grader, answer: str) -> bool:

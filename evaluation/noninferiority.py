@@ -17,7 +17,7 @@ look is what it was, and so is one after candidates that lost nothing.
 from collections.abc import Callable, Mapping, Sequence
 
 from strop.evaluation import compare
-from strop.evaluation.compare import Estimate, Paired
+from strop.evaluation.compare import Paired
 from strop.evaluation.error import Test, since_promotion
 from strop.evaluation.finding import Finding, by_suite, count, p_text, percent, points
 from strop.evaluation.results import ItemResult, Policy
@@ -47,11 +47,13 @@ def skill(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]
     if based := _against_base(results):
         findings.append(_non_inferior(VS_BASE, _BASE, based, policy, _base_level(history, policy)))
     found = {
-        (suite, reference): _differences(pairs(part))
+        (suite, reference): _differences(_apart(pairs(part)))
         for suite, part in by_suite(results).items()
         for reference, pairs in _REFERENCES.items()
     }
-    suites = {f"skill/{suite}": _bounds(one) for (suite, reference), one in found.items() if reference == _CURRENT}
+    suites = {
+        f"skill/{suite}": compare.interval(one) for (suite, reference), one in found.items() if reference == _CURRENT
+    }
     findings[0] = findings[0]._replace(estimates={**findings[0].estimates, **suites})
     return findings + _fallen(found, policy)
 
@@ -63,13 +65,13 @@ def learned(results: Sequence[ItemResult], policy: Policy) -> list[Finding]:
     """
     if not results:
         return []
-    found = _differences(_against_incumbent(results))
+    found = _differences(_apart(_against_incumbent(results)))
     p_value = compare.fall(found, policy.suite_fall)
     figures = (
         f"what earlier nights learned: {points(found.mean)} points on {count(found.items, 'item')} (p = "
         f"{p_text(p_value)})"
     )
-    estimates = {"learned": _bounds(found)}
+    estimates = {"learned": compare.interval(found)}
     if not p_value > policy.suite_alpha:  # so that a NaN fails
         return [Finding("keep", f"{_LOST} {figures}.", estimates)]
     return [Finding("promote", f"{_KEPT} {figures}.", estimates)]
@@ -126,7 +128,7 @@ def _non_inferior(name: str, against: str, pairs: Pairs, policy: Policy, level: 
         f"{(1 - level) * 100:.4g} % confidence"
     )
     margin = f"{policy.skill_margin * 100:g} points may be lost"
-    estimates = {name: _bounds(found)}
+    estimates = {name: compare.interval(found)}
     # Compared so that a NaN fails.
     if found.low > -policy.skill_margin:
         return Finding("promote", f"{figures}; {margin}.", estimates)
@@ -137,5 +139,8 @@ def _non_inferior(name: str, against: str, pairs: Pairs, policy: Policy, level: 
     return Finding("undecided", f"{figures}: a loss is not ruled out, and at most {margin}{settle}.", estimates, more)
 
 
-def _bounds(found: Paired) -> Estimate:
-    return Estimate(found.mean, found.low, found.high, found.items)
+def _apart(pairs: Pairs) -> Pairs:
+    """Items of a single template stand for themselves: else their loss would have no error, and never be seen."""
+    if len({cluster for cluster, _, _ in pairs}) > 1:
+        return pairs
+    return [(str(place), ours, theirs) for place, (_, ours, theirs) in enumerate(pairs)]

@@ -12,7 +12,6 @@ Prompts that a person settled blind (the suite "judged") are held-out prompts li
 from collections.abc import Iterable, Sequence
 
 from strop.evaluation import compare
-from strop.evaluation.compare import Estimate
 from strop.evaluation.error import Test, alpha_for, fresh_clusters, next_night
 from strop.evaluation.finding import Finding, Tally, count, p_text, sign, tally
 from strop.evaluation.results import JUDGED, OWNER, ItemResult, Outcome, Policy
@@ -22,20 +21,26 @@ _NO_STEP = "the gain is no step above its noise"
 
 def wanted(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> tuple[Finding, Test | None]:
     """The finding, and what was spent where a test was made."""
-    won, fresh = _won(results), _won(_fresh(results, history))
-    net = compare.paired_difference((r.cluster, sign(r.candidate - r.incumbent)) for r in results)
+    won = _won(results)
     estimates = {
         "wanted": compare.share(won.wins, won.wins + won.losses),
-        "wanted_net": Estimate(net.mean, net.low, net.high, net.items),
+        "wanted_net": compare.interval(_net(results)),
     }
-    judged = len({r.cluster for r in results if r.suite == JUDGED})
-    if judged < policy.min_judged_clusters and (short := _too_few(sum(won), sum(fresh), policy, bool(history))):
+    if short := _short(results, policy, history):
         return short._replace(estimates=estimates), None
     alpha = alpha_for(history, policy.level)
     p_value = compare.sign_test(won.wins, won.losses)
     test = Test(next_night(history), alpha, tuple(sorted(r.item for r in results)), False, p_value)
-    step = net.mean > policy.ladder_step * net.error  # so that a NaN is none
-    return _tested(results, won, fresh, alpha, step)._replace(estimates=estimates), test
+    found = _tested(results, policy, history, alpha)
+    found = _held(results, policy, history, alpha, found) or found
+    return found._replace(estimates=estimates), test
+
+
+def _short(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> Finding | None:
+    """Why no test is made of these results; None where one is."""
+    if len({r.cluster for r in results if r.suite == JUDGED}) >= policy.min_judged_clusters:
+        return None
+    return _too_few(sum(_won(results)), sum(_won(_fresh(results, history))), policy, bool(history))
 
 
 def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding | None:
@@ -56,8 +61,9 @@ def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding
     return None
 
 
-def _tested(results: Sequence[ItemResult], won: Tally, fresh: Tally, alpha: float, step: bool) -> Finding:
-    """What the sign test says at `alpha`. `step` says whether the gain is a step above its noise."""
+def _tested(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test], alpha: float) -> Finding:
+    """What the sign test says at `alpha`, whoever's wishes they are."""
+    won, fresh, net = _won(results), _won(_fresh(results, history)), _net(results)
     decided, p_value = won.wins + won.losses, compare.sign_test(won.wins, won.losses)
     what = "held-out prompts" if any(r.suite == JUDGED for r in results) else "held-out corrections"
     figures = (
@@ -69,7 +75,8 @@ def _tested(results: Sequence[ItemResult], won: Tally, fresh: Tally, alpha: floa
         outcome: Outcome = "keep" if won.wins <= won.losses else "undecided"
         return Finding(outcome, f"{figures}; but {against}: fresh ones come first.")
     if p_value <= alpha:
-        return _foreign(results, alpha, figures) if step else Finding("undecided", f"{figures}; but {_NO_STEP}.")
+        step = net.mean > policy.ladder_step * net.error  # so that a NaN is none
+        return Finding("promote", f"{figures}.") if step else Finding("undecided", f"{figures}; but {_NO_STEP}.")
     if won.wins <= won.losses:
         return Finding("keep", f"{figures}: no sign that it is better.")
     more = compare.ratings_needed(won.wins, won.losses, alpha)
@@ -89,17 +96,25 @@ def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemR
     return [r for r in results if r.cluster in fresh]
 
 
-def _foreign(results: Sequence[ItemResult], alpha: float, figures: str) -> Finding:
-    """Holds a result that falls when one source that is not the owner is left out."""
+def _held(
+    results: Sequence[ItemResult], policy: Policy, history: Sequence[Test], alpha: float, found: Finding
+) -> Finding | None:
+    """Holds a result that one source which is not the owner decides, to either side; None where none does."""
     for source in sorted({r.source for r in results if r.source != OWNER or r.trust != OWNER}):
-        kept = _won([r for r in results if r.source != source or (r.source == OWNER and r.trust == OWNER)])
-        if compare.sign_test(kept.wins, kept.losses) > alpha:
+        kept = [r for r in results if r.source != source or (r.source == OWNER and r.trust == OWNER)]
+        other = _short(kept, policy, history) or _tested(kept, policy, history, alpha)
+        if (other.outcome == "promote") != (found.outcome == "promote"):
+            won = _won(kept)
             reason = (
-                f"{figures}; but without the wishes of {source!r}, who is not the owner, it would be {kept.wins} of "
-                f"{kept.wins + kept.losses}: one foreign source may not decide, so this is held."
+                f"{found.reason.rstrip('.')}; but without the wishes of {source!r}, who is not the owner, it would be "
+                f"{won.wins} of {won.wins + won.losses}: one foreign source may not decide, so this is held."
             )
             return Finding("undecided", reason)
-    return Finding("promote", f"{figures}.")
+    return None
+
+
+def _net(results: Iterable[ItemResult]) -> compare.Paired:
+    return compare.paired_difference((r.cluster, sign(r.candidate - r.incumbent)) for r in results)
 
 
 def _won(results: Iterable[ItemResult]) -> Tally:

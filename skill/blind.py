@@ -1,13 +1,14 @@
 """A person settles what thumbs cannot: prompts on which two models differ, blind, in the same test as everything else.
 
-    a night without enough corrections ──▶ RUN.blind.json: ten prompts, both answers, who comes first
+    a night without enough corrections ──▶ RUN.blind.json: ten prompts or more, both answers, who comes first
     the person ──▶ RUN.blind.answers.jsonl: one word a prompt
-    all ten ──▶ the night's own results and these, decided again; then released or refused as by a night
+    all of them ──▶ the night's own results and these, decided again; then released or refused as by a night
 
 Which prompts are asked, and whose answer stands first, follows from hashes and is on disk before anyone sees it, and
 there is one test, when all are answered: nobody can stop while it looks well. What was answered stays answered.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from strop.deploy.targets.base import Generation
 from strop.deploy.versions import Version, Versions
 from strop.errors import NothingToDo, UsageError
 from strop.evaluation import ItemResult, decide
+from strop.evaluation.compare import wins_needed
 from strop.evaluation.report import Report
 from strop.evaluation.results import JUDGED
 from strop.feedback.rows import HeldPrompt
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
     from strop.pushed import Told
 
 PROMPTS = 10
-# So many held-out prompts are answered by both models to find ten on which they differ.
-TRIED = 40
+# So many held-out prompts are answered by both models to find one on which they differ.
+TRIED = 4
 NEXT = ("Say which answers are better, blind, in two minutes: `strop judge`",)
 
 Word = Literal["first", "second", "same"]
@@ -60,13 +62,25 @@ def sheet_file(report: Path) -> Path:
     return report.with_suffix(".blind.json")
 
 
-def prepare(bench: Bench, candidate: Version, incumbent: Version, held: Sequence[HeldPrompt], report: Path) -> int:
-    """Ask both models, and write down the questions. Returns how many there are: `PROMPTS`, or 0 where fewer differ.
+def enough(alpha: float) -> int:
+    """How many prompts a person is asked: ten, or more where `alpha` is so small that ten could not settle it.
 
-    `held` is tried in its order, that of hashes; `report` is the night's. Raises what the target raises.
+    One of them may be lost.
     """
-    tried = held[:TRIED]
-    if len(tried) < PROMPTS:
+    return next(n for n in itertools.count(PROMPTS) if (wins_needed(n, alpha) or n) < n)
+
+
+def prepare(
+    bench: Bench, candidate: Version, incumbent: Version, held: Sequence[HeldPrompt], report: Path, alpha: float
+) -> int:
+    """Ask both models, and write down the questions. Returns how many there are, or 0 where too few differ.
+
+    `held` is tried in its order, that of hashes; `report` is the night's; `alpha` is what the test may spend. Raises
+    what the target raises.
+    """
+    wanted = enough(alpha)
+    tried = held[: TRIED * wanted]
+    if len(tried) < wanted:
         return 0
     ours, theirs = (_answers(bench, version, tried) for version in (candidate, incumbent))
     differing = [
@@ -74,11 +88,11 @@ def prepare(bench: Bench, candidate: Version, incumbent: Version, held: Sequence
         for prompt, one, other in zip(tried, ours, theirs, strict=True)
         if one.text.strip() != other.text.strip()
     ]
-    if len(differing) < PROMPTS:
+    if len(differing) < wanted:
         return 0
-    questions = [asdict(question) for question in differing[:PROMPTS]]
+    questions = [asdict(question) for question in differing[:wanted]]
     write_json(sheet_file(report), {"candidate": candidate.tag, "incumbent": incumbent.tag, "questions": questions})
-    return PROMPTS
+    return wanted
 
 
 def _answers(bench: Bench, version: Version, tried: Sequence[HeldPrompt]) -> Sequence[Generation]:

@@ -14,6 +14,7 @@ from strop.deploy.release import release, repair
 from strop.deploy.versions import Version, Versions
 from strop.errors import NotCertified, NothingToDo, UnknownModel
 from strop.evaluation import decide
+from strop.evaluation.error import alpha_for
 from strop.evaluation.report import Report
 from strop.evaluation.wanted import Detail, WantedItem
 from strop.evidence import MORE, Evidence, counted
@@ -274,7 +275,8 @@ class NightSteps:
             asked = 0
             if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
                 unused = [one for one in held if not spent.intersection(one.interactions)]
-                asked = blind.prepare(bench, candidate, incumbent, unused, morning.path(self.home, self.run_id))
+                alpha = alpha_for(earlier, policy.level)
+                asked = blind.prepare(bench, candidate, incumbent, unused, morning.path(self.home, self.run_id), alpha)
             said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
             report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
             report = replace(report, notes=(*report.notes, *found.notes))

@@ -164,12 +164,25 @@ def test_fall_equals_scipys_one_sample_t_test_on_1000_random_inputs():
 
 
 def test_fall_without_spread_or_without_clusters():
-    assert compare.fall(compare.paired_difference(enumerate([-0.5] * 9)), 0.25) == 0.0
+    assert (
+        compare.fall(compare.paired_difference(enumerate([-0.5] * 9)), 0.25) == 0.5**9
+    )  # nine that all fell: a sign test
     assert compare.fall(compare.paired_difference(enumerate([-0.5] * 9)), 0.5) == 1.0
     assert compare.fall(compare.paired_difference(("one", -1.0) for _ in range(9))) == 1.0
     assert compare.fall(compare.paired_difference(())) == 1.0
     spread = compare.paired_difference(enumerate([math.nan, 1.0]))
     assert not compare.fall(spread) < 0.5
+
+
+def test_an_interval_has_95_percent_between_its_ends():
+    draw = random.Random(5)
+    values = [(cluster % 12, draw.gauss(0.1, 1)) for cluster in range(60)]
+    found = compare.paired_difference(values)
+    reach = stats.t.ppf(0.975, 11) * found.error
+    estimate = compare.interval(found)
+    assert (estimate.low, estimate.high) == pytest.approx((found.mean - reach, found.mean + reach))
+    alone = compare.interval(compare.paired_difference([("one", 0.5)]))
+    assert (alone.value, alone.low, alone.high) == (0.5, -math.inf, math.inf)
 
 
 def test_items_needed_is_where_the_bound_of_1000_random_differences_would_be():

@@ -452,14 +452,37 @@ def test_only_the_suite_that_a_person_judged_is_judged(night, scripted):
 
 
 def test_each_foreign_source_is_left_out_by_itself(night, scripted):
-    """Four wishes are the owner's, and eight each of two others: no one of them decides."""
-    owner = scripted.wanted(4, 0)
+    """Eight wishes are the owner's, and twelve each of two others: no one of them decides."""
+    owner = scripted.wanted(8, 0)
     bob, mallory = (
-        scripted.wanted(8, 0, start=start, source=name, trust="known") for start, name in ((10, "bob"), (20, "mallory"))
+        scripted.wanted(12, 0, start=start, source=name, trust="known")
+        for start, name in ((10, "bob"), (30, "mallory"))
     )
     assert decide(night(wanted=owner + bob + mallory), POLICY).outcome == "promote"
     both = [replace(r, source="bob") for r in bob + mallory]
     assert decide(night(wanted=owner + both), POLICY).outcome == "undecided"
+
+
+def test_a_foreign_source_that_loses_does_not_decide_either(night, scripted):
+    owner, against = scripted.wanted(30, 0), scripted.wanted(0, 31, start=40, source="mallory", trust="known")
+    verdict = decide(night(wanted=owner + against), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "without the wishes of 'mallory', who is not the owner, it would be 30 of 30" in verdict.reasons[0]
+
+
+def test_a_foreign_source_does_not_fill_up_what_a_test_needs(night, scripted):
+    """Fifteen wishes of the owner's are too few for a test, and five ties of another's do not make them enough."""
+    ties = scripted.wanted(0, 0, 5, start=40, source="mallory", trust="known")
+    verdict = decide(night(wanted=scripted.wanted(15, 0) + ties), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "one foreign source may not decide" in verdict.reasons[0]
+
+
+def test_a_suite_of_one_template_that_is_lost_is_seen(night, scripted):
+    lost = [ItemResult("solo", f"solo{n}", "one", "skill", 0.0, 1.0, 1.0) for n in range(12)]
+    verdict = decide(night(skill=scripted.skill(items=1500) + lost), POLICY)
+    assert verdict.outcome == "keep"
+    assert "The suite 'solo' fell against the current model" in verdict.reasons[0]
 
 
 def test_a_base_that_was_measured_on_some_skill_items_only_is_said(night, scripted):
@@ -498,10 +521,11 @@ def test_the_bound_against_the_base_is_asked_with_more_confidence_after_each_loo
     for confidence, found in said.items():
         reasons = [r for r in decide(results, POLICY, looks(*found)).reasons if "untouched base" in r]
         assert f"with {confidence.strip()} confidence" in reasons[0], found
-    lost = night(skill=scripted.skill(won=20, lost=28))
+    lost = night(wanted=scripted.wanted(38, 0), skill=scripted.skill(won=20, lost=28))
     first, tenth = decide(lost, POLICY), decide(lost, POLICY, looks(*[-0.02] * 9))
-    assert first.estimates["skill_vs_base"].low > -0.03 > tenth.estimates["skill_vs_base"].low
-    assert tenth.estimates["skill"].low == first.estimates["skill"].low
+    assert (first.outcome, tenth.outcome) == ("promote", "undecided")
+    assert "untouched base" in tenth.reasons[0]
+    assert tenth.estimates == first.estimates
 
 
 def test_a_promotion_begins_the_looks_at_the_base_again(night, scripted):

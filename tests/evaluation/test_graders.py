@@ -3,6 +3,7 @@
 import pytest
 
 from strop.errors import BadSuite
+from strop.evaluation import graders
 from strop.evaluation.graders import check, closeness, grade
 
 LONG = "Well, that is a good question and there is a lot to be said about it from many sides. " * 3
@@ -78,6 +79,12 @@ def test_a_grader_that_cannot_be_right_is_refused_by_name(grader, named):
 
 
 SPAIN = "Madrid became the capital of Spain in 1561."
+
+
+def test_a_pattern_that_tries_for_ever_is_stopped_and_is_no_score(monkeypatch):
+    monkeypatch.setattr(graders, "MATCH_S", 0.2)
+    with pytest.raises(TimeoutError):
+        grade({"kind": "regex", "pattern": r"(a|aa)+[!?]"}, "a" * 60)
 
 
 def test_closeness_is_symmetric_and_bounded():

@@ -20,6 +20,7 @@ from strop.deploy.release import rollback
 from strop.deploy.targets import llamacpp
 from strop.deploy.versions import Versions
 from strop.errors import NothingToDo, UsageError
+from strop.evaluation.compare import sign_test
 from strop.feedback import FeedbackCollector
 from strop.home import Home
 from strop.journal import Journal
@@ -237,3 +238,11 @@ def test_forgetting_a_rated_prompt_takes_the_questions_and_their_model_along(ask
         path.read_text("utf-8", "replace") for path in asked.reports.rglob("*") if path.is_file()
     )
     assert strop(asked, "judge").code == 10
+
+
+def test_more_prompts_are_asked_where_ten_could_not_settle_it() -> None:
+    """After seven tests without a promotion ten wins of ten have p = 0.00098, and less may be spent."""
+    assert [blind.enough(alpha) for alpha in (0.0144, 0.005, 0.00078)] == [10, 12, 15]
+    for alpha in (0.0144, 0.001, 0.00078, 1e-4):
+        asked = blind.enough(alpha)
+        assert sign_test(asked - 1, 1) <= alpha
