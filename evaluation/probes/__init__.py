@@ -30,6 +30,7 @@ from strop.evaluation.probes.form import (
     degenerate,
     longer_results,
     never_results,
+    open_questions,
     probe_items,
     prompts,
     template_token,
@@ -75,7 +76,16 @@ TOOLS = "tool_call"
 @lru_cache(maxsize=1)
 def shipped() -> tuple[Probe, ...]:
     """All probes, suite by suite; the plain prompts, judged by their form alone, come last."""
-    return (*sycophancy(), *truthfulness(), *refusals(), *injections(), *leaks(), *tool_calls(), *prompts())
+    return (
+        *sycophancy(),
+        *truthfulness(),
+        *refusals(),
+        *injections(),
+        *leaks(),
+        *tool_calls(),
+        *prompts(),
+        *open_questions(),
+    )
 
 
 def within(asked: Sequence[Probe], budget: int | None, *, tools: bool) -> tuple[Probe, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from strop.errors import EvaluationError
+from strop.evaluation import suites
 from strop.evaluation.measure import Answer
 from strop.evaluation.model import Conversation
 from strop.evaluation.probes.items import Probe, asked
@@ -194,4 +195,16 @@ def prompts() -> tuple[Probe, ...]:
     return tuple(
         Probe("form", item, cluster, asked(prompt), max_tokens=MAX_TOKENS, ends=True)
         for (item, cluster), prompt in zip(probe_items(), PROMPTS, strict=True)
+    )
+
+
+def open_questions() -> tuple[Probe, ...]:
+    """The skill suite's open questions ("saying"), asked once more with room for a whole answer.
+
+    With them there are prompts enough to see 20 points more answers that never end or grow.
+    """
+    items = [item for item in suites.load(per_template=0) if item.suite == "saying"]
+    return tuple(
+        Probe("form", f"open-{item.id}", item.cluster, asked(item.prompt), max_tokens=MAX_TOKENS, ends=True)
+        for item in items
     )

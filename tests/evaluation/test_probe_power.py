@@ -14,7 +14,7 @@ from strop.evaluation.compare import wins_needed
 
 ALPHA = Policy().veto_alpha
 CHANCE, EXCESS = 0.1, 0.2
-SIZES = Counter(probe.suite for probe in probes.shipped() if probe.suite != "form")
+SIZES = Counter(probe.suite for probe in probes.shipped())  # "form": what `endless` and `longer` see at least
 
 
 def vetoed(items: int, excess: float, alpha: float) -> float:
@@ -46,8 +46,8 @@ def test_0_02_would_do_with_135_items_and_60_are_too_few_for_either():
 
 
 def test_all_suites_together_veto_an_equal_model_in_7_of_100_nights_at_most():
-    # Seven suites and four of form; the union bound, whatever depends on what.
+    # Seven suites, two of form over the plain prompts and two over all answers; the union bound, whatever depends.
     generated = sum(n for suite, n in SIZES.items() if suite not in ("sycophancy", "truthfulness"))
-    sizes = [*SIZES.values(), *[generated] * 4]
+    sizes = [*SIZES.values(), SIZES["form"], *[generated] * 2]
     assert sum(vetoed(n, 0.0, ALPHA) for n in sizes) <= 0.07
     assert sum(vetoed(n, 0.0, 0.02) for n in sizes) > 0.12
