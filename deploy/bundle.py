@@ -16,14 +16,13 @@ import json
 import os
 import re
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from strop.errors import DeployError, Missing
-from strop.files import free_bytes, private_dir, sha256_file, sync_dir
+from strop.files import free_bytes, private_dir, replacing, sha256_file
 
 FORMAT = 1
 INDEX = "version.json"
@@ -193,15 +192,5 @@ def _whole_file(out: Path, size: int) -> Iterator[IO[bytes]]:
     if not out.parent.is_dir():
         raise DeployError(f"there is no folder {out.parent}", hint=f"mkdir {out.parent}")
     need_room(out.parent, size)
-    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, out)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    sync_dir(out.parent)
+    with replacing(out) as file:
+        yield file

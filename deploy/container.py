@@ -7,19 +7,16 @@ Covered: GGUF 2 and 3, little-endian, one file. Not covered: big-endian files an
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
-import contextlib
 import math
 import mmap
-import os
 import struct
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strop.errors import BadGguf, DeployError
-from strop.files import free_bytes, private_dir, sync_dir
+from strop.files import free_bytes, private_dir, replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -278,7 +275,7 @@ def write(path: Path, fields: Iterable[Field], tensors: Sequence[Planned], align
             f"{path} needs {needed / 1e6:.0f} MB and the disk has {free_bytes(path.parent) / 1e6:.0f} MB left",
             hint="make room, or set STROP_HOME to a larger disk",
         )
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(header)
         for plan in tensors:
             expected = tensor_bytes(plan.type, plan.shape)
@@ -298,20 +295,3 @@ def _header(fields: list[Field], tensors: Sequence[Planned], alignment: int) -> 
         out += _text(plan.name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, plan.type, offset)
         offset += _padded(tensor_bytes(plan.type, plan.shape), alignment)
     return bytes(out) + bytes(_padded(len(out), alignment) - len(out))
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """A new file that becomes `path` in one rename when the block ends well, and vanishes when it does not."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    sync_dir(path.parent)

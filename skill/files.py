@@ -14,7 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from strop.errors import StropError
 
@@ -55,13 +55,16 @@ def canonical_json(data: Any) -> str:
     return _encode(data)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step, mode 0600, on disk when this returns."""
-    private_dir(path.parent)
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file, mode 0600, that becomes `path` in one rename when the block ends well, and vanishes when it does not.
+
+    It is on disk when the block has ended. The folder must be there.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -70,6 +73,13 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.unlink(temporary)
         raise
     sync_dir(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step, mode 0600, on disk when this returns."""
+    private_dir(path.parent)
+    with replacing(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, data: Any) -> None:
