@@ -12,8 +12,8 @@ numbers or rambling on does not pass, or a long-winded model would look four poi
     length    {"min_words": 3, "max_words": 20}       as many words; one of the two may be left out
     language  {"value": "ko"}                         written in this language (ISO 639-1)
 
-`schema` and `language` need packages of the extra `train`; without them they raise ImportError, which is no score. So
-does a `regex` that takes longer than two seconds: it raises TimeoutError.
+`schema` and `language` need packages of the extra `train` and raise ImportError without them; a `regex` that takes
+longer than two seconds raises TimeoutError. Neither is a score.
 """
 
 import json

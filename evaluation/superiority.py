@@ -10,6 +10,7 @@ Prompts that a person settled blind (the suite "judged") are held-out prompts li
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from strop.evaluation import compare
 from strop.evaluation.error import Test, alpha_for, fresh_clusters, next_night
@@ -21,26 +22,43 @@ _NO_STEP = "the gain is no step above its noise"
 
 def wanted(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> tuple[Finding, Test | None]:
     """The finding, and what was spent where a test was made."""
-    won = _won(results)
+    sums = _summed(results, history)
+    won = sums.won
     estimates = {
         "wanted": compare.share(won.wins, won.wins + won.losses),
-        "wanted_net": compare.interval(_net(results)),
+        "wanted_net": compare.interval(sums.net),
     }
-    if short := _short(results, policy, history):
+    if short := _short(sums, policy, bool(history)):
         return short._replace(estimates=estimates), None
     alpha = alpha_for(history, policy.level)
     p_value = compare.sign_test(won.wins, won.losses)
     test = Test(next_night(history), alpha, tuple(sorted(r.item for r in results)), False, p_value)
-    found = _tested(results, policy, history, alpha)
+    found = _tested(sums, policy, alpha)
     found = _held(results, policy, history, alpha, found) or found
     return found._replace(estimates=estimates), test
 
 
-def _short(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> Finding | None:
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What is counted of some results: all clusters, the fresh ones, the net gain, and the clusters judged blind."""
+
+    won: Tally
+    fresh: Tally
+    net: compare.Paired
+    judged: int
+
+
+def _summed(results: Sequence[ItemResult], history: Sequence[Test]) -> _Sums:
+    net = compare.paired_difference((r.cluster, sign(r.candidate - r.incumbent)) for r in results)
+    judged = len({r.cluster for r in results if r.suite == JUDGED})
+    return _Sums(_won(results), _won(_fresh(results, history)), net, judged)
+
+
+def _short(sums: _Sums, policy: Policy, tested: bool) -> Finding | None:
     """Why no test is made of these results; None where one is."""
-    if len({r.cluster for r in results if r.suite == JUDGED}) >= policy.min_judged_clusters:
+    if sums.judged >= policy.min_judged_clusters:
         return None
-    return _too_few(sum(_won(results)), sum(_won(_fresh(results, history))), policy, bool(history))
+    return _too_few(sum(sums.won), sum(sums.fresh), policy, tested)
 
 
 def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding | None:
@@ -61,11 +79,11 @@ def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding
     return None
 
 
-def _tested(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test], alpha: float) -> Finding:
+def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
     """What the sign test says at `alpha`, whoever's wishes they are."""
-    won, fresh, net = _won(results), _won(_fresh(results, history)), _net(results)
+    won, fresh, net = sums.won, sums.fresh, sums.net
     decided, p_value = won.wins + won.losses, compare.sign_test(won.wins, won.losses)
-    what = "held-out prompts" if any(r.suite == JUDGED for r in results) else "held-out corrections"
+    what = "held-out prompts" if sums.judged else "held-out corrections"
     figures = (
         f"{won.wins} of {decided} {what} on which the two models differ moved closer to what was asked "
         f"({count(won.ties, 'tie')}), p = {p_text(p_value)} against the {p_text(alpha)} this night may spend"
@@ -102,19 +120,16 @@ def _held(
     """Holds a result that one source which is not the owner decides, to either side; None where none does."""
     for source in sorted({r.source for r in results if r.source != OWNER or r.trust != OWNER}):
         kept = [r for r in results if r.source != source or (r.source == OWNER and r.trust == OWNER)]
-        other = _short(kept, policy, history) or _tested(kept, policy, history, alpha)
+        sums = _summed(kept, history)
+        won = sums.won
+        other = _short(sums, policy, bool(history)) or _tested(sums, policy, alpha)
         if (other.outcome == "promote") != (found.outcome == "promote"):
-            won = _won(kept)
             reason = (
                 f"{found.reason.rstrip('.')}; but without the wishes of {source!r}, who is not the owner, it would be "
                 f"{won.wins} of {won.wins + won.losses}: one foreign source may not decide, so this is held."
             )
             return Finding("undecided", reason)
     return None
-
-
-def _net(results: Iterable[ItemResult]) -> compare.Paired:
-    return compare.paired_difference((r.cluster, sign(r.candidate - r.incumbent)) for r in results)
 
 
 def _won(results: Iterable[ItemResult]) -> Tally:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from strop.config import Config
 from strop.deploy import quantise
 from strop.deploy.build import Build, build, read_build
+from strop.deploy.certificate.answers import continued
 from strop.deploy.certify import Certificate, Check
 from strop.deploy.divergence import Divergence, Reference, Text, trimmed
 from strop.deploy.gguf import merge
@@ -28,8 +29,6 @@ Asked = Literal["Q4_K_M", "Q6_K", "Q8_0", "F16", "auto"]
 AUTO: Literal["auto"] = "auto"
 _CHECK = "divergence from F16"
 _PROMPTS = 128
-_TOKENS_EACH = 48
-_PROMPTS_A_ROUND = 32
 _ENOUGH = 1024
 
 
@@ -174,13 +173,7 @@ def answers(server: LlamaServer, base: BaseModel) -> list[Text]:
     render = Renderer(AutoTokenizer.from_pretrained(base.folder, local_files_only=True))
     items = suites.load()
     prompts = [render.prompt(item.conversation) for item in items[:: max(1, len(items) // _PROMPTS)]]
-    texts: list[Text] = []
-    for start in range(0, len(prompts), _PROMPTS_A_ROUND):
-        part = prompts[start : start + _PROMPTS_A_ROUND]
-        texts += zip(part, server.continuations(part, _TOKENS_EACH), strict=True)
-        if sum(len(answer) for _, answer in texts) >= _ENOUGH:
-            break
-    return trimmed(texts, _ENOUGH)
+    return trimmed(continued(server, prompts, _ENOUGH), _ENOUGH)
 
 
 def check(found: Divergence, quant: str, bound_nats: float) -> Check:
