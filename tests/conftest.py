@@ -55,3 +55,18 @@ def fake_ollama(fakes: ModuleType) -> Iterator[Any]:
 def hubs() -> ModuleType:
     """The module tests/deploy/fake_hub.py."""
     return _sibling("deploy/fake_hub")
+
+
+@pytest.fixture
+def stand_in(hubs: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A Hub of the test's own, which huggingface_hub takes for the real one; retries do not wait."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import _http
+
+    with hubs.running() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
+        monkeypatch.setenv("HF_TOKEN", hubs.TOKEN)
+        yield server

@@ -1,7 +1,7 @@
 """Pushing to the Hub: against a stand-in, with everything that can go wrong on the way."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,18 +23,6 @@ REPO = "ann/mine"
 def upload(name: str, content: bytes | Path) -> Upload:
     data = content if isinstance(content, bytes) else content.read_bytes()
     return Upload(name, content, len(data), hashlib.sha256(data).hexdigest())
-
-
-@pytest.fixture
-def stand_in(hubs: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A Hub of the test's own, which huggingface_hub takes for the real one; retries do not wait."""
-    with hubs.running() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
-        monkeypatch.setenv("HF_TOKEN", hubs.TOKEN)
-        yield server
 
 
 @pytest.fixture

@@ -321,6 +321,7 @@ def test_releases_that_rewrite_the_file_are_not_asked_for_its_digest(home: Home)
     home.server.version = "0.33.0"
     home.server.add(home.name(home.first), "e" * 64)
     home.target.publish(home.first)
+    assert home.first.tag in home.target.tags()
 
 
 def test_an_error_after_the_tag_was_written_says_so(home: Home) -> None:

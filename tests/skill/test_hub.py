@@ -7,14 +7,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
-from huggingface_hub.utils import _http
 
 from strop import judge, morning, night
 from strop.config import load, save
@@ -55,18 +53,6 @@ def promoted_once(nights: ModuleType, killed: Any, tmp_path_factory: pytest.Temp
 def promoted(nights: ModuleType, promoted_once: Home, tmp_path: Path) -> Home:
     copy: Home = nights.copied(promoted_once, tmp_path / "promoted")
     return copy
-
-
-@pytest.fixture
-def stand_in(hubs: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A Hub of the test's own, which huggingface_hub takes for the real one; retries do not wait."""
-    with hubs.running() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
-        monkeypatch.setenv("HF_TOKEN", hubs.TOKEN)
-        yield server
 
 
 def tag(home: Home) -> str:
