@@ -25,7 +25,13 @@ from strop.feedback.verify import problems
 @pytest.fixture
 def feedback(tmp_path):
     with FeedbackCollector(tmp_path / "ledger.db") as collector:
-        yield collector
+        yield with_a_fixed_key(collector)
+
+
+def with_a_fixed_key(collector: FeedbackCollector) -> FeedbackCollector:
+    """Its values' prints of 8 bits are the same in each run: by chance two addresses share one once in 256."""
+    collector.ledger.execute("UPDATE facts SET value = ? WHERE name = 'tombstone_key'", (bytes(range(32)),))
+    return collector
 
 
 def test_an_answer_a_rating_and_a_correction_are_three_rows(feedback):
@@ -461,7 +467,7 @@ def test_another_address_in_a_correction_is_another_placeholder(feedback):
 def test_an_address_that_the_answer_does_not_hold_is_numbered_on(tmp_path):
     path = tmp_path / "ledger.db"
     with FeedbackCollector(path) as feedback:
-        answer = feedback.record(prompt="Whom do I ask?", answer="Ask ann@example.org, 10.0.0.1.")
+        answer = with_a_fixed_key(feedback).record(prompt="Whom do I ask?", answer="Ask ann@example.org, 10.0.0.1.")
     with FeedbackCollector(path) as feedback:
         feedback.correct(answer, "Ask bob@example.org, or carl@example.org at 10.0.0.1; not ann@example.org.")
         (signal,) = feedback.ledger.signals(answer)
