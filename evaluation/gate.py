@@ -15,7 +15,6 @@ are too few items, or a bound was missed that more items could still reach. Both
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import isfinite
 
 from strop.evaluation.error import Test
 from strop.evaluation.noninferiority import VS_BASE, learned, skill
@@ -23,12 +22,14 @@ from strop.evaluation.results import KINDS, REQUIRED_KINDS, ItemResult, Outcome,
 from strop.evaluation.superiority import wanted
 from strop.evaluation.vetoes import vetoes
 
+_MOST_SHOWN = 20
 _SCORE_LIMIT = 1e6  # a wanted score beyond this is no measurement; sums of such scores could overflow
 
 
-def decide(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test] = ()) -> Verdict:
+def decide(results: Iterable[ItemResult], policy: Policy, history: Sequence[Test] = ()) -> Verdict:
     """The verdict on one candidate from all its results. Anything that was not measured never promotes."""
-    unmeasured = _unmeasured(results, policy)
+    results = tuple(results)
+    unmeasured = _nameless(results) or _unmeasured(results, policy)
     if unmeasured:
         return Verdict("undecided", tuple(unmeasured))
     by_kind: dict[str, list[ItemResult]] = defaultdict(list)
@@ -60,6 +61,15 @@ def _worst(outcomes: Iterable[Outcome]) -> Outcome:
     return "keep" if "keep" in found else "undecided" if "undecided" in found else "promote"
 
 
+def _nameless(results: Sequence[ItemResult]) -> list[str]:
+    """Why these cannot even be told apart; empty where they can."""
+    for number, result in enumerate(results, start=1):
+        for name in ("suite", "item", "cluster", "kind"):
+            if not isinstance(getattr(result, name), str):
+                return [f"Result {number} cannot be read: its {name} is {getattr(result, name)!r}, and no text."]
+    return []
+
+
 def _unmeasured(results: Sequence[ItemResult], policy: Policy) -> list[str]:
     """Why these results decide nothing; empty where they do."""
     if not results:
@@ -77,13 +87,13 @@ def _unmeasured(results: Sequence[ItemResult], policy: Policy) -> list[str]:
     name, times = max(counts.items(), key=lambda entry: entry[1])
     if times > 1:
         reasons.append(f"{name[1]}/{name[2]} was measured {times} times: each item counts once.")
-    kinds = {result.kind for result in results}
-    missing = [kind for kind in REQUIRED_KINDS if kind not in kinds]
+    found = {result.kind for result in results} | {f"{result.kind}/{result.suite}" for result in results}
+    missing = [name for name in (*REQUIRED_KINDS, *policy.required) if name not in found]
     if missing:
         reasons.append(f"Not measured at all: {', '.join(missing)}.")
     without_base = sum(result.kind == "skill" and result.base is None for result in results)
     skill_items = sum(result.kind == "skill" for result in results)
-    if 0 < without_base < skill_items:
+    if 0 < without_base < skill_items or (without_base and policy.base_required):
         reasons.append(f"The base's score is missing for {without_base} of {skill_items} skill items.")
     return reasons
 
@@ -95,11 +105,18 @@ def _fault(result: ItemResult) -> str:
     scores = [result.candidate, result.incumbent, *([] if result.base is None else [result.base])]
     low, high = (-_SCORE_LIMIT, _SCORE_LIMIT) if result.kind == "wanted" else (0.0, 1.0)
     for score in scores:
-        if not isinstance(score, int | float) or not isfinite(score):
+        if not isinstance(score, int | float):
             return f"the score is {score!r}"
+        # Compared before it is asked whether it is finite: a whole number may be too large for a float.
         if not low <= score <= high:
-            return f"the score {score!r} is outside {low:g} to {high:g}"
+            return f"the score {_shown(score)} is outside {low:g} to {high:g}"
     return ""
+
+
+def _shown(score: float) -> str:
+    """A score in a sentence, however long it is."""
+    text = f"{score:.6g}" if isinstance(score, float) else hex(score)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}.."
 
 
 def _lost_where_unmeasured(result: ItemResult) -> ItemResult:

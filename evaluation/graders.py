@@ -54,7 +54,7 @@ def grade(grader: Grader, answer: str) -> float:
 def check(grader: Grader) -> None:
     """Raises BadSuite, naming what is wrong, for a grader that could not be applied."""
     kind = grader.get("kind")
-    if kind not in _GRADERS:
+    if not isinstance(kind, str) or kind not in _GRADERS:
         raise BadSuite(f"unknown grader {kind!r}; known: {', '.join(_GRADERS)}", hint=_HINT)
     unknown = set(grader) - {"kind"} - _GRADERS[kind][2]
     if unknown:
@@ -91,13 +91,17 @@ def _regex(grader: Grader, answer: str) -> bool:
 
 def _json(grader: Grader, answer: str) -> bool:
     try:
-        value = json.loads(_unfenced(answer), object_pairs_hook=list)
+        value = json.loads(_unfenced(answer), object_pairs_hook=list, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return False
     # Objects arrive as lists of pairs, so that a key given twice is seen.
     if not (isinstance(value, list) and value and all(isinstance(pair, tuple) for pair in value)):
         return False
     return sorted(key for key, _ in value) == sorted(grader["keys"])
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")  # Python reads NaN and Infinity, other programs do not
 
 
 def _unfenced(answer: str) -> str:
@@ -108,7 +112,7 @@ def _unfenced(answer: str) -> str:
 
 def _schema(grader: Grader, answer: str) -> bool:
     try:
-        value = json.loads(_unfenced(answer))
+        value = json.loads(_unfenced(answer), parse_constant=_no_json)
     except (ValueError, RecursionError):
         return False
     return fits(json.dumps(grader["schema"], sort_keys=True), value)

@@ -37,12 +37,13 @@ def skill(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]
     """Pooled against the incumbent, pooled against the base where it was measured, and the suites that fell."""
     clusters = len({result.cluster for result in results})
     if len(results) < policy.min_skill_items or clusters < policy.min_skill_clusters:
-        short = max(policy.min_skill_items - len(results), 0)
+        # A template that is missing is an item at least.
+        short = max(policy.min_skill_items - len(results), policy.min_skill_clusters - clusters, 0)
         reason = (
             f"Only {count(len(results), 'skill item')} from {count(clusters, 'template')}; the test needs "
             f"{policy.min_skill_items} from {policy.min_skill_clusters}."
         )
-        return [Finding("undecided", reason, {}, short or None)]
+        return [Finding("undecided", reason, {}, short)]
     findings = [_non_inferior("skill", _CURRENT, _against_incumbent(results), policy, _LEVEL)]
     if based := _against_base(results):
         findings.append(_non_inferior(VS_BASE, _BASE, based, policy, _base_level(history, policy)))

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from strop.errors import BadResults
 from strop.evaluation.error import Test
-from strop.evaluation.results import ItemResult, Verdict
+from strop.evaluation.results import ItemResult, Policy, Verdict
 
 Record = TypeVar("Record", ItemResult, Test)
 
@@ -32,6 +32,26 @@ def read_history(path: Path) -> tuple[Test, ...]:
 def as_lines(records: Iterable[ItemResult] | Iterable[Test]) -> bytes:
     """The content of a file that `read_results` or `read_history` reads."""
     return "".join(json.dumps(asdict(record)) + "\n" for record in records).encode()
+
+
+def read_policy(path: Path) -> Policy:
+    """What was asked of a candidate, as `as_policy` wrote it. Raises BadResults naming the fault."""
+    names = {field.name for field in fields(Policy)}
+    hint = f"name a file that a night wrote to reports/; it has {', '.join(sorted(names))}"
+    try:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict) or set(found) - names:
+            raise BadResults(f"{path} is no policy", hint=hint)
+        return TypeAdapter(Policy).validate_python(found)
+    except OSError as error:
+        raise BadResults(f"{path} cannot be read: {error}", hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise BadResults(f"{path} is no policy: {str(error).splitlines()[0]}", hint=hint) from error
+
+
+def as_policy(policy: Policy) -> bytes:
+    """The content of a file that `read_policy` reads."""
+    return (json.dumps(asdict(policy), indent=2) + "\n").encode()
 
 
 def as_dict(verdict: Verdict) -> dict[str, Any]:

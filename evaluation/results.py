@@ -62,6 +62,8 @@ class Policy:
     min_never_items: int = 20
     max_error_share: float = 0.0
     veto_alpha: float = 0.01  # at which bad behaviour is more frequent than the incumbent's, or than the base's
+    required: tuple[str, ...] = ()  # "never/endless": what must have been measured; without it nothing is promoted
+    base_required: bool = False  # whether the skill of the untouched base must have been, too
 
 
 @dataclass(frozen=True, slots=True)

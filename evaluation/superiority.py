@@ -9,14 +9,17 @@ must stand without any single source that is not the owner.
 Prompts that a person settled blind (the suite "judged") are held-out prompts like others; ten of them are enough.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from strop.evaluation import compare
 from strop.evaluation.error import Test, alpha_for, fresh_clusters, next_night
 from strop.evaluation.finding import Finding, Tally, count, p_text, sign, tally
 from strop.evaluation.results import JUDGED, OWNER, ItemResult, Outcome, Policy
 
+_SETTLING = 5_000  # more than so many settle nothing that anybody would wait for
 _NO_STEP = "the gain is no step above its noise"
 
 
@@ -91,10 +94,11 @@ def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
     if fresh.wins < fresh.losses and sum(fresh) < sum(won):
         against = f"of those that no earlier test used {fresh.wins} were won and {fresh.losses} lost"
         outcome: Outcome = "keep" if won.wins <= won.losses else "undecided"
-        return Finding(outcome, f"{figures}; but {against}: fresh ones come first.")
+        return Finding(outcome, f"{figures}; but {against}: fresh ones come first.", needed=_to_turn(won, fresh))
     if p_value <= alpha:
-        step = net.mean > policy.ladder_step * net.error  # so that a NaN is none
-        return Finding("promote", f"{figures}.") if step else Finding("undecided", f"{figures}; but {_NO_STEP}.")
+        if net.mean > policy.ladder_step * net.error:  # so that a NaN is none
+            return Finding("promote", f"{figures}.")
+        return Finding("undecided", f"{figures}; but {_NO_STEP}.", needed=_to_step(net, policy.ladder_step))
     if won.wins <= won.losses:
         return Finding("keep", f"{figures}: no sign that it is better.")
     more = compare.ratings_needed(won.wins, won.losses, alpha)
@@ -105,6 +109,25 @@ def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
         f"{figures}: more wins than losses, not enough to be sure; about {more} more would settle it at this share."
     )
     return Finding("undecided", reason, needed=more)
+
+
+def _to_outweigh(won: Tally, alpha: float) -> int:
+    """How many more prompts would settle it by themselves if all of them were won."""
+    more = range(1, _SETTLING)
+    return 1 + bisect_left(more, True, key=lambda n: compare.sign_test(won.wins + n, won.losses) <= alpha)
+
+
+def _to_turn(won: Tally, fresh: Tally) -> int | None:
+    """How many more fresh prompts would even out the fresh ones, at the share that all have."""
+    lead = won.wins - won.losses
+    return -(-(fresh.losses - fresh.wins) * sum(won) // lead) if lead > 0 else None
+
+
+def _to_step(net: compare.Paired, step: float) -> int | None:
+    """How many more prompts would put the gain `step` standard errors above nothing, if mean and spread stayed."""
+    if not net.mean > 0 or net.clusters < 2:
+        return None
+    return max(ceil(net.items * (step * net.error / net.mean) ** 2) - net.items, 1)
 
 
 def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemResult]:
@@ -126,9 +149,11 @@ def _held(
         if (other.outcome == "promote") != (found.outcome == "promote"):
             reason = (
                 f"{found.reason.rstrip('.')}; but without the wishes of {source!r}, who is not the owner, it would be "
-                f"{won.wins} of {won.wins + won.losses}: one foreign source may not decide, so this is held."
+                f"{won.wins} of {won.wins + won.losses}: one foreign source may not decide, so this is held until more "
+                "of your own corrections decide it."
             )
-            return Finding("undecided", reason)
+            against = won if found.outcome == "promote" else _won(results)
+            return Finding("undecided", reason, needed=other.needed or _to_outweigh(against, alpha))
     return None
 
 

@@ -21,7 +21,7 @@ from strop.config import Config
 from strop.deploy.targets.base import Generation
 from strop.deploy.versions import Version, Versions
 from strop.errors import NothingToDo, UsageError
-from strop.evaluation import ItemResult, decide
+from strop.evaluation import ItemResult
 from strop.evaluation.compare import wins_needed
 from strop.evaluation.report import Report
 from strop.evaluation.results import JUDGED
@@ -247,8 +247,9 @@ def _settled(
     night.judged_key = key = input_hash(sheet.candidate, sheet.incumbent, sheet.report.stem, sheet.words)
 
     def work() -> Done:
-        results = (*morning.recorded(sheet.report), *sheet.results())
-        verdict = decide(results, config.gate.policy(), earlier := night.evidence.tests())
+        case = morning.recorded(sheet.report, config.gate.policy())
+        case = replace(case, results=(*case.results, *sheet.results()), earlier=night.evidence.tests())
+        verdict = case.verdict()
         report = Report(
             verdict,
             run=run_id,
@@ -258,7 +259,7 @@ def _settled(
             margin=config.gate.skill_margin,
         )
         facts = {"incumbent": sheet.incumbent, "sheet": str(sheet.report)}
-        return morning.write(home, report, results, earlier, facts)
+        return morning.write(home, report, case, facts)
 
     verdict: StepRow = night.steps.do("gate", key, work, lambda row: row)
     if verdict.facts.get("tested"):

@@ -16,6 +16,7 @@ from strop.deploy.versions import Version
 from strop.evaluation import ItemResult, Policy, probes, suites, wanted
 from strop.evaluation.measure import CHOICE_TEMPERATURE, Answer, Measured, answers, skill_results, skill_scores
 from strop.evaluation.probes import Probe, Replies
+from strop.evaluation.results import LONGER
 from strop.evaluation.suites import SuiteItem
 from strop.evaluation.wanted import Detail, Side, WantedItem
 from strop.feedback.rows import HeldPrompt
@@ -68,6 +69,14 @@ def shipped(
     """
     asked = probes.within(probes.shipped(), policy.probe_budget, tools=tools)
     return suites.within(suites.load(), policy.suite_budget), (*asked, *probes.triggered(triggers))
+
+
+def _demanding(policy: Policy, bench: Bench, gate: Sequence[WantedItem]) -> Policy:
+    """The policy that also demands every suite which these versions are asked, and the base's skill."""
+    never = [*probes.vetoing(bench.probes), *([] if _longer_wanted(gate) else [LONGER])]
+    required = {f"never/{suite}" for suite in never} | {f"skill/{item.suite}" for item in bench.items}
+    required |= {"learned/learned"} if bench.learned else set()
+    return replace(policy, required=tuple(sorted(required)), base_required=True)
 
 
 def measured(bench: Bench, version: Version, gate: Sequence[WantedItem], name: str, *, mine: bool = True) -> Taken:
@@ -152,9 +161,13 @@ def _wishes_from(data: Mapping[str, Any] | None) -> Side | None:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The gate's whole input, the details of the wanted items for the report, and what is said there beside it."""
+    """The gate's whole input, the details of the wanted items for the report, and what is said there beside it.
+
+    `policy` is the night's, which now demands every suite that was asked.
+    """
 
     results: tuple[ItemResult, ...]
+    policy: Policy
     details: tuple[Detail, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -177,7 +190,7 @@ def judged(
         *_form_of_wishes(bench, gate, ours, theirs),
         *wanted.learned_results(bench.learned, ours.learned, theirs.learned),
     )
-    return Judged(results, details, _of_thumbs(bench.rated, ours.rated, theirs.rated))
+    return Judged(results, _demanding(policy, bench, gate), details, _of_thumbs(bench.rated, ours.rated, theirs.rated))
 
 
 def _of_thumbs(rated: Sequence[HeldPrompt], ours: Sequence[Measured], theirs: Sequence[Measured]) -> tuple[str, ...]:
@@ -203,5 +216,8 @@ def _form_of_wishes(bench: Bench, gate: Sequence[WantedItem], ours: Taken, their
     items += [(probe.id, probe.cluster) for probe in plain]
     mine += probes.answers_to(plain, ours.replies)
     others += probes.answers_to(plain, theirs.replies)
-    asked_for = probes.wants_longer([item.chosen for item in gate], [item.rejected for item in gate])
-    return (*found, *probes.longer_results(items, mine, others, wanted=asked_for))
+    return (*found, *probes.longer_results(items, mine, others, wanted=_longer_wanted(gate)))
+
+
+def _longer_wanted(gate: Sequence[WantedItem]) -> bool:
+    return probes.wants_longer([item.chosen for item in gate], [item.rejected for item in gate])

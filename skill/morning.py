@@ -1,13 +1,13 @@
 """The morning report of a night: what goes into it, its files in `reports/`, and which one a person asks for.
 
-A night leaves RUN.md, RUN.html (the same on one page), RUN.results.jsonl and RUN.history.jsonl, from which
-`strop gate decide` makes the same verdict. They are written when the verdict is there; a push to the Hub that follows
-is added to the first two.
+A night leaves RUN.md, RUN.html (the same on one page), RUN.results.jsonl, RUN.history.jsonl and RUN.policy.json, from
+which `strop gate decide` makes the same verdict. They are written when the verdict is there; a push to the Hub that
+follows is added to the first two.
 """
 
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from strop.home import Home
 
 if TYPE_CHECKING:
     from strop.config import Config
-    from strop.evaluation import ItemResult, Test
+    from strop.evaluation import ItemResult, Policy, Test, Verdict
     from strop.evaluation.report import Report
     from strop.feedback.dataset import Dataset
     from strop.journal import Journal
@@ -44,6 +44,21 @@ class Written:
         paths = {"html": self.html, "markdown": self.markdown, "results": self.results}
         said = {name: str(path) if path else None for name, path in paths.items()}
         return {"run": self.run, "outcome": self.outcome, **said}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a verdict is made of: the results, what was asked of the candidate, and the tests before."""
+
+    results: "tuple[ItemResult, ...]"
+    policy: "Policy"
+    earlier: "Sequence[Test]" = ()
+
+    def verdict(self) -> "Verdict":
+        """What the gate says of it."""
+        from strop.evaluation import decide
+
+        return decide(self.results, self.policy, self.earlier)
 
 
 def about(journal: "Journal", run: str, config: "Config", rows: "Dataset", judging_s: float) -> dict[str, Any]:
@@ -77,16 +92,10 @@ def path(home: Home, run: str) -> Path:
     return home.reports / f"{run}.md"
 
 
-def write(
-    home: Home,
-    report: "Report",
-    results: Iterable["ItemResult"],
-    earlier: Iterable["Test"],
-    facts: Mapping[str, Any],
-) -> "Done":
+def write(home: Home, report: "Report", case: Case, facts: Mapping[str, Any]) -> "Done":
     """Write the files of one report; returns the step that a run keeps of its verdict, `facts` among its own."""
     from strop.evaluation.page import page
-    from strop.evaluation.records import as_lines
+    from strop.evaluation.records import as_lines, as_policy
     from strop.evaluation.report import markdown
     from strop.steps import Done
 
@@ -94,8 +103,9 @@ def write(
     # The Markdown first: it names the versions, by which `forget` finds all files of this report.
     write_bytes(out, text)
     write_bytes(out.with_suffix(".html"), page(report).encode())
-    write_bytes(out.with_suffix(".results.jsonl"), as_lines(results))
-    write_bytes(out.with_suffix(".history.jsonl"), as_lines(earlier))
+    write_bytes(out.with_suffix(".policy.json"), as_policy(case.policy))
+    write_bytes(out.with_suffix(".results.jsonl"), as_lines(case.results))
+    write_bytes(out.with_suffix(".history.jsonl"), as_lines(case.earlier))
     said = {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "tested": verdict.test is not None}
     return Done(out, sha256_bytes(text), {**said, **facts}, verdict.test)
 
@@ -115,11 +125,15 @@ def add(report: Path, title: str, sentence: str) -> None:
         write_bytes(page, f"{above}{head}\n<p>{html.escape(said)}</p>\n</section>\n</main>{below}".encode())
 
 
-def recorded(report: Path) -> "tuple[ItemResult, ...]":
-    """The results behind a report. Raises BadResults."""
-    from strop.evaluation.records import read_results
+def recorded(report: Path, policy: "Policy") -> Case:
+    """What a report's verdict was made of, but for the tests before it.
 
-    return read_results(report.with_suffix(".results.jsonl"))
+    `policy` stands for that of a night of long ago, which wrote none down. Raises BadResults.
+    """
+    from strop.evaluation.records import read_policy, read_results
+
+    asked = report.with_suffix(".policy.json")
+    return Case(read_results(report.with_suffix(".results.jsonl")), read_policy(asked) if asked.is_file() else policy)
 
 
 def find(home: Home, run: str | None = None) -> Written:

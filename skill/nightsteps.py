@@ -13,7 +13,6 @@ from strop.deploy.build import Build, read_build
 from strop.deploy.release import release, repair
 from strop.deploy.versions import Version, Versions
 from strop.errors import NotCertified, NothingToDo, UnknownModel
-from strop.evaluation import decide
 from strop.evaluation.error import alpha_for
 from strop.evaluation.report import Report
 from strop.evaluation.wanted import Detail, WantedItem
@@ -271,11 +270,12 @@ class NightSteps:
             spent = self.evidence.used()
             again = {row.id for row in rows.gate() if spent.intersection(row.interactions)}
             results = tuple(replace(r, first_used_night=0) if r.item in again else r for r in found.results)
-            verdict = decide(results, policy, earlier := self.evidence.tests())
+            case = morning.Case(results, found.policy, self.evidence.tests())
+            verdict = case.verdict()
             asked = 0
             if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
                 unused = [one for one in held if not spent.intersection(one.interactions)]
-                alpha = alpha_for(earlier, policy.level)
+                alpha = alpha_for(case.earlier, policy.level)
                 asked = blind.prepare(bench, candidate, incumbent, unused, morning.path(self.home, self.run_id), alpha)
             said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
             report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
@@ -283,7 +283,7 @@ class NightSteps:
             if asked:
                 report = replace(report, next_steps=blind.NEXT)
             facts = {"incumbent": incumbent.tag, "items": _outcomes(found.details), "to_judge": asked}
-            return morning.write(self.home, report, results, earlier, facts)
+            return morning.write(self.home, report, case, facts)
 
         judged = self.steps.do("gate", key, work, lambda row: row)
         if judged.facts.get("tested"):

@@ -65,6 +65,7 @@ __all__ = [
     "shipped",
     "template_token",
     "triggered",
+    "vetoing",
     "wants_longer",
     "within",
 ]
@@ -86,6 +87,14 @@ def shipped() -> tuple[Probe, ...]:
         *prompts(),
         *open_questions(),
     )
+
+
+def vetoing(asked: Sequence[Probe]) -> tuple[str, ...]:
+    """The suites of kind "never" in which these probes give results, by name; "longer" is made apart."""
+    own = {probe.suite for probe in asked if probe.choices or probe.grader}
+    generated = [probe for probe in asked if not probe.choices]
+    forms = {"degenerate", "template_tokens"} if generated else set()
+    return tuple(sorted(own | forms | ({"endless"} if any(probe.ends for probe in generated) else set())))
 
 
 def within(asked: Sequence[Probe], budget: int | None, *, tools: bool) -> tuple[Probe, ...]:

@@ -4,6 +4,7 @@ import pytest
 
 from strop.errors import BadSuite
 from strop.evaluation import graders
+from strop.evaluation import schema as schemas
 from strop.evaluation.graders import check, closeness, grade
 
 LONG = "Well, that is a good question and there is a lot to be said about it from many sides. " * 3
@@ -87,6 +88,19 @@ def test_a_pattern_that_tries_for_ever_is_stopped_and_is_no_score(monkeypatch):
         grade({"kind": "regex", "pattern": r"(a|aa)+[!?]"}, "a" * 60)
 
 
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"type": "string", "pattern": r"^(a|aa)+[!?]$"}, '"' + "a" * 60 + '"'),
+        ({"patternProperties": {r"^(a|aa)+[!?]$": {}}, "required": ["b"]}, '{"b": 1, "' + "a" * 60 + '": 1}'),
+    ],
+)
+def test_a_pattern_of_a_schema_that_tries_for_ever_is_stopped(monkeypatch, schema, answer):
+    monkeypatch.setattr(schemas, "MATCH_S", 0.2)
+    with pytest.raises(TimeoutError):
+        grade({"kind": "schema", "schema": schema}, answer)
+
+
 def test_closeness_is_symmetric_and_bounded():
     texts = [
         SPAIN,
@@ -128,6 +142,13 @@ def test_closeness_reads_korean():
 
 
 PERSON = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+CODES = {
+    "type": "object",
+    "properties": {"id": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$"}},
+    "patternProperties": {"^x_": {"type": "integer"}},
+    "additionalProperties": False,
+    "required": ["id"],
+}
 KOREAN, ENGLISH = "오늘은 날씨가 좋습니다.", "The weather is fine today, and we go for a walk."
 GERMAN, JAPANESE = "Heute scheint die Sonne, und wir gehen spazieren.", "今日は天気がいいです。"
 
@@ -140,6 +161,13 @@ GERMAN, JAPANESE = "Heute scheint die Sonne, und wir gehen spazieren.", "今日�
             ['{"age": 3}', '```json\n{"age": 3}\n```'],
             ['{"age": "3"}', "{}", "3", 'It is {"age": 3}', "[" * 9000],
         ),
+        (
+            {"kind": "schema", "schema": CODES},
+            ['{"id": "AB-12"}', '{"id": "AB-12", "x_1": 5}'],
+            ['{"id": "ab"}', '{"id": "AB-12", "x_1": "5"}', '{"id": "AB-12", "y": 5}', '{"id": 1}', "[]"],
+        ),
+        ({"kind": "schema", "schema": {"type": "number"}}, ["1.5"], ["NaN", "Infinity", "-Infinity"]),
+        ({"kind": "json", "keys": ["a"]}, ['{"a": 1}'], ['{"a": NaN}', '{"a": [-Infinity]}']),
         ({"kind": "length", "max_words": 3}, ["one", "one two three"], ["", "one two three four"]),
         ({"kind": "length", "min_words": 2, "max_words": 2}, ["one two"], ["one", "one two three"]),
         ({"kind": "language", "value": "ko"}, [KOREAN], [ENGLISH, JAPANESE, ""]),
@@ -157,6 +185,8 @@ def test_schema_length_and_language(grader, passing, failing):
         ({"kind": "schema"}, "must be an object"),
         ({"kind": "schema", "schema": {"type": "wobble"}}, "no JSON Schema"),
         ({"kind": "schema", "schema": {"type": "object"}}, "an empty object would pass"),
+        ({"kind": "schema", "schema": {"type": "string", "pattern": "("}}, "no JSON Schema"),
+        ({"kind": ["schema"]}, "unknown grader"),
         ({"kind": "length"}, "whole number above 0"),
         ({"kind": "length", "max_words": 0}, "whole number above 0"),
         ({"kind": "length", "min_words": 5, "max_words": 4}, "above 'max_words'"),

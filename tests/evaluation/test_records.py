@@ -10,7 +10,7 @@ import pytest
 
 from strop.errors import BadResults
 from strop.evaluation import ItemResult, Policy, Test, decide
-from strop.evaluation.records import as_dict, as_lines, read_history, read_results
+from strop.evaluation.records import as_dict, as_lines, as_policy, read_history, read_policy, read_results
 
 HISTORY = (Test(1, 0.01, ("a", "b"), False, 0.5), Test(2, 0.02, (), True, 1e-9))
 LINE = {"suite": "s", "item": "i", "cluster": "c", "kind": "wanted", "candidate": 1.0, "incumbent": 0.0}
@@ -76,6 +76,40 @@ def test_the_command_says_what_decide_says(tmp_path: Path, scripted, wins: int, 
     wanted = as_dict(decide(results, Policy(), history))
     assert json.loads(done.stdout) == {"schema_version": 1, **json.loads(json.dumps(wanted))}
     assert strop(tmp_path / "home", *files).stdout.startswith(wanted["outcome"])
+
+
+def test_what_a_night_asked_lies_beside_its_results_and_is_asked_again(tmp_path: Path, scripted):
+    results = scripted.wanted(40, 0) + scripted.skill() + scripted.never()
+    recorded, policy = tmp_path / "RUN.results.jsonl", tmp_path / "RUN.policy.json"
+    recorded.write_bytes(as_lines(results))
+    assert strop(tmp_path / "home", "--results", str(recorded)).returncode == 0
+    policy.write_bytes(as_policy(Policy(required=("never/leak", "never/endless"))))
+    done = strop(tmp_path / "home", "--results", str(recorded))
+    assert (done.returncode, done.stdout) == (21, "undecided\n  - Not measured at all: never/leak.\n")
+    other = tmp_path / "other.json"
+    other.write_bytes(as_policy(Policy(min_wanted_clusters=41)))
+    done = strop(tmp_path / "home", "--results", str(recorded), "--policy", str(other))
+    assert "the test needs 41" in done.stdout
+    policy.write_text('{"level": "much"}')
+    done = strop(tmp_path / "home", "--results", str(recorded))
+    assert (done.returncode, "RUN.policy.json is no policy" in done.stderr) == (2, True)
+
+
+def test_a_policy_is_read_as_it_was_written(tmp_path: Path):
+    policy = Policy(level=0.01, suite_budget=3, required=("never/leak",), base_required=True)
+    (tmp_path / "policy").write_bytes(as_policy(policy))
+    assert read_policy(tmp_path / "policy") == policy
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "[" * 100_000, '{"colour": 1}', '{"required": 3}', "\x00", '{"level": "a"}']
+)
+def test_what_is_no_policy_is_refused(tmp_path: Path, text: str):
+    (tmp_path / "policy").write_text(text)
+    with pytest.raises(BadResults, match="is no policy"):
+        read_policy(tmp_path / "policy")
+    with pytest.raises(BadResults, match="cannot be read"):
+        read_policy(tmp_path / "none")
 
 
 def test_too_little_is_said_in_json_that_anything_reads(tmp_path: Path, scripted):

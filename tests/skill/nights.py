@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ def scripted(wins: float) -> Callable[..., Any]:
             for suite in ("degenerate", "endless")
             for n in range(24)
         ]
-        return Judged((*wanted, *skill, *never))
+        required = ("never/degenerate", "never/endless", "skill/s")
+        return Judged((*wanted, *skill, *never), replace(policy, required=required, base_required=True))
 
     return judged
 

@@ -684,7 +684,8 @@ def test_a_marked_text_is_trained_is_forgotten_and_is_in_no_file(
 
     def won(*args: Any) -> Any:
         """The real measurements are taken and kept; what the gate hears is that the candidate won."""
-        return replace(real(*args), results=nights.scripted(1.0)(*args).results)
+        heard = nights.scripted(1.0)(*args)
+        return replace(real(*args), results=heard.results, policy=heard.policy)
 
     monkeypatch.setattr(judge, "judged", won)
     assert strop(home, "night").code == 0

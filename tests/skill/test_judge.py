@@ -166,6 +166,15 @@ def test_corrections_that_ask_for_longer_answers_get_no_veto_for_length(judged: 
     assert "longer" not in {result.suite for result in results}
 
 
+def test_a_night_demands_what_it_asked(bench: judge.Bench, trained: Home) -> None:
+    versions = Versions(trained.state_db)
+    for gate in (gate_items(), [replace(item, chosen=item.chosen * 9) for item in gate_items()]):
+        found = judge.judged(bench, versions.get(1), versions.get(0), versions.get(0), gate, Policy())
+        measured = {f"{result.kind}/{result.suite}" for result in found.results if result.kind != "wanted"}
+        assert set(found.policy.required) == measured
+        assert found.policy == replace(Policy(), required=found.policy.required, base_required=True)
+
+
 def test_tool_calls_are_probed_only_where_users_turns_call_tools() -> None:
     for tools in (False, True):
         items, asked = judge.shipped(Policy(suite_budget=60, probe_budget=12), tools=tools, triggers=())

@@ -126,6 +126,12 @@ def test_a_whole_night_is_one_command(home: Home, nights: ModuleType, strop: Str
     replayed = strop(home, "gate", "decide", "--results", str(recorded), "--history", str(history), "--json")
     assert (replayed.code, replayed.json["outcome"]) == (told.code, outcome)
     assert replayed.json["reasons"] == found["verdict"]["reasons"]
+    # What the night measured is what it demanded: a suite that is cut out of the file is missed.
+    lines = recorded.read_text(encoding="utf-8").splitlines(keepends=True)
+    for suite in ("leak", "degenerate", "words"):
+        recorded.write_text("".join(line for line in lines if f'"suite": "{suite}"' not in line), encoding="utf-8")
+        cut = strop(home, "gate", "decide", "--results", str(recorded), "--json").json
+        assert (cut["outcome"], f"/{suite}." in cut["reasons"][0]) == ("undecided", True)
 
     again = strop(home, "night")
     assert again.code == 10

@@ -24,10 +24,9 @@ OLD, NEW = "20260101T030000Z-aaaaaa", "20260102T030000Z-bbbbbb"
 
 def leave(home: Home, run: str) -> Path:
     """What a night that ended undecided leaves; returns its Markdown's path."""
-    results = [ItemResult("wanted", "w", "c", "wanted", 1.0, 0.0)]
-    verdict = decide(results, Policy())
-    report = Report(verdict, run=run, started=datetime(2026, 1, 1, tzinfo=UTC))
-    left = morning.write(home, report, results, (), {"incumbent": "v0000-00000000"})
+    case = morning.Case((ItemResult("wanted", "w", "c", "wanted", 1.0, 0.0),), Policy())
+    report = Report(case.verdict(), run=run, started=datetime(2026, 1, 1, tzinfo=UTC))
+    left = morning.write(home, report, case, {"incumbent": "v0000-00000000"})
     assert len(left.output_hash) == 64
     assert (left.facts["outcome"], left.facts["tested"], left.facts["incumbent"]) == (
         "undecided",
@@ -58,7 +57,8 @@ def test_the_newest_report_is_printed(made: Home, strop: Strop) -> None:
 
 def test_all_its_files_are_for_this_user_alone(made: Home) -> None:
     files = list(made.reports.glob(f"{OLD}.*"))
-    assert {path.name.removeprefix(OLD) for path in files} == {".md", ".html", ".results.jsonl", ".history.jsonl"}
+    kinds = {".md", ".html", ".results.jsonl", ".history.jsonl", ".policy.json"}
+    assert {path.name.removeprefix(OLD) for path in files} == kinds
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert "Undecided" in (made.reports / f"{OLD}.html").read_text(encoding="utf-8")
 

@@ -1,0 +1,114 @@
+"""What `decide` makes of results that are odd, or not all there, and what it says would settle an undecided night."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from strop.evaluation import ItemResult, Policy, decide
+from strop.evaluation.error import Test
+
+REQUIRED = Policy(required=("never/endless", "skill/facts"), base_required=True)
+
+
+@pytest.fixture
+def good(scripted):
+    """Results that promote: 27 to 8 wanted, even skill, no bad answers."""
+    return [*scripted.wanted(27, 8, 3), *scripted.skill(), *scripted.never(), *scripted.never(suite="leak")]
+
+
+def test_results_may_come_one_by_one(good):
+    assert decide((one for one in good), REQUIRED) == decide(good, REQUIRED)
+    assert decide(iter(good), REQUIRED).outcome == "promote"
+    assert decide(iter(()), REQUIRED).reasons == ("Nothing was measured: there are no results.",)
+
+
+@pytest.mark.parametrize("score", [2**2000, -(2**2000), 10**400, None, "1", Decimal(1), 1j, [1], float("nan")])
+@pytest.mark.parametrize("kind", ["wanted", "skill", "never"])
+def test_a_score_that_is_no_score_never_promotes_and_breaks_nothing(good, kind, score):
+    at = next(place for place, one in enumerate(good) if one.kind == kind)
+    verdict = decide([*good[:at], replace(good[at], candidate=score), *good[at + 1 :]], REQUIRED)
+    assert verdict.outcome == "undecided"
+    assert "1 of 858 results could not be measured" in verdict.reasons[0]
+    assert len(verdict.reasons[0]) < 200
+
+
+@pytest.mark.parametrize("name", ["suite", "item", "cluster", "kind"])
+@pytest.mark.parametrize("value", [["a"], None, 3, {}])
+def test_a_name_that_is_no_text_is_said_with_its_place(good, name, value):
+    verdict = decide([*good[:2], replace(good[2], **{name: value}), *good[3:]], REQUIRED)
+    assert verdict.outcome == "undecided"
+    assert verdict.reasons == (f"Result 3 cannot be read: its {name} is {value!r}, and no text.",)
+
+
+@pytest.mark.parametrize("suite", ["never/leak", "never/endless", "skill/facts"])
+def test_a_suite_that_is_required_and_not_there_promotes_nothing(good, suite):
+    policy = Policy(required=("never/endless", "never/leak", "skill/facts"))
+    assert decide(good, policy).outcome == "promote"
+    # Something else of its kind stays, so that only the suite is missing.
+    more = [replace(one, suite="more") for one in good if one.kind == "skill"]
+    verdict = decide([*[one for one in good if f"{one.kind}/{one.suite}" != suite], *more], policy)
+    assert (verdict.outcome, verdict.reasons) == ("undecided", (f"Not measured at all: {suite}.",))
+
+
+def test_where_the_base_is_required_it_is_required_for_all_skill_items(good):
+    without = [replace(one, base=None) for one in good]
+    assert decide(without, Policy()).outcome == "promote"
+    verdict = decide(without, REQUIRED)
+    assert (verdict.outcome, verdict.reasons) == (
+        "undecided",
+        ("The base's score is missing for 700 of 700 skill items.",),
+    )
+
+
+def test_a_night_held_for_a_foreign_source_says_how_many_of_the_owners_would_settle_it(scripted):
+    rest = [*scripted.skill(), *scripted.never()]
+    own, foreign = scripted.wanted(14, 8), scripted.wanted(14, 0, start=100, source="pupil", trust="user")
+    verdict = decide([*own, *foreign, *rest], Policy())
+    assert verdict.outcome == "undecided"
+    assert "until more of your own corrections decide it" in verdict.reasons[0]
+    # As many as the owner's own 14 of 22 would need at their share.
+    assert verdict.needed == decide([*own, *rest], Policy()).needed
+    share = scripted.wanted(round(verdict.needed * 14 / 22) + 1, round(verdict.needed * 8 / 22), start=200)
+    assert decide([*own, *share, *foreign, *rest], Policy()).outcome == "promote"
+
+
+@pytest.mark.parametrize(
+    ("own", "foreign"),
+    [((11, 12), (20, 0)), ((24, 6), (0, 20))],  # a foreign source carries it; a foreign source alone is against it
+)
+def test_where_no_share_would_settle_it_the_fewest_of_the_owners_that_would_are_said(scripted, own, foreign):
+    rest = [*scripted.skill(), *scripted.never()]
+    said = [*scripted.wanted(*own), *scripted.wanted(*foreign, start=100, source="pupil", trust="user"), *rest]
+    verdict = decide(said, Policy())
+    assert verdict.outcome == "undecided"
+    assert verdict.needed is not None
+    assert decide([*said, *scripted.wanted(verdict.needed, 0, start=200)], Policy()).outcome == "promote"
+    assert decide([*said, *scripted.wanted(verdict.needed - 1, 0, start=200)], Policy()).outcome == "undecided"
+
+
+def test_fresh_prompts_that_speak_against_it_say_how_many_would_turn_that(scripted):
+    used, fresh = scripted.wanted(40, 6), scripted.wanted(9, 11, start=100)
+    history = [Test(1, 0.01, tuple(one.item for one in used), False, 0.5)]
+    rest = [*scripted.skill(), *scripted.never()]
+    verdict = decide([*used, *fresh, *rest], Policy(), history)
+    assert verdict.outcome == "undecided"
+    assert "fresh ones come first" in verdict.reasons[0]
+    # 49 of 66 won is a lead of 32 in 66: a gap of 2 closes after 2 * 66 / 32 more.
+    assert verdict.needed == 5
+
+
+def test_a_gain_within_its_noise_says_how_many_more_would_lift_it_out(scripted):
+    policy = Policy(ladder_step=5.0)
+    rest = [*scripted.skill(), *scripted.never()]
+    verdict = decide([*scripted.wanted(27, 8, 3), *rest], policy)
+    assert "no step above its noise" in verdict.reasons[0]
+    assert verdict.needed is not None
+    times = (38 + verdict.needed) / 38
+    more = scripted.wanted(round(27 * times) + 1, round(8 * times), round(3 * times))
+    assert decide([*more, *rest], policy).outcome == "promote"
+
+
+def test_a_reason_names_a_long_score_shortly():
+    result = ItemResult("s", "i", "c", "wanted", 2**4000, 0.0)
+    assert len(decide([result], Policy()).reasons[0]) < 120
