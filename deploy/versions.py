@@ -1,14 +1,7 @@
 """The versions of a home: what was built, what state it is in, which one is live.
 
-One row a version in `state.db`, never deleted; every change of state is an event with its evidence. The states:
-
-    built ──▶ certified ──▶ gated ──▶ live ──▶ stable ──▶ live (again)
-      └───────────┴───────────┴──▶ refused        └─────▶ rolled_back ──▶ live (an explicit rollback)
-
-`live` is live and in probation. A version whose probation ended well is `stable` and stays the live row until another
-one takes its place, so what users get is the row and never a state. What is not live may become `forgotten` (feedback
-that it was made of was taken out, and its files with it) or `pruned` (its files went for their space; the row says
-which), and `pruned` may become `forgotten`.
+One row a version in `state.db`, never deleted; every change of state is an event with its evidence, along the table in
+`strop.deploy.states`.
 
 Version 0 is the untouched base: it goes live from `certified`, with nothing to be judged against. A version goes live
 only through `strop.deploy.release`, which moves the target's pointer and this row together.
@@ -25,30 +18,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from strop.deploy.state_db import transaction
+from strop.deploy.states import GONE, LEFT, NEXT, UNREFUTED
 from strop.deploy.tags import parse, tag_for
 from strop.errors import DeployError, UnknownVersion
 from strop.files import canonical_json
-
-State = Literal["built", "certified", "gated", "live", "stable", "rolled_back", "refused", "forgotten", "pruned"]
-STATES: tuple[str, ...] = get_args(State)
-
-# The files are gone: no such version is served, counted as a file's row, or gone back to.
-GONE = ("forgotten", "pruned")
-
-_NEXT: Mapping[str, frozenset[str]] = {
-    "built": frozenset({"certified", "refused", *GONE}),
-    "certified": frozenset({"gated", "refused", *GONE}),
-    "gated": frozenset({"live", "refused", *GONE}),
-    "live": frozenset({"stable", "rolled_back"}),
-    "stable": frozenset({"live", "rolled_back", *GONE}),
-    "rolled_back": frozenset({"live", *GONE}),
-    "refused": frozenset(GONE),
-    "pruned": frozenset({"forgotten"}),
-    "forgotten": frozenset(),
-}
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -196,7 +172,7 @@ class Versions:
             if state == "live":
                 raise DeployError(f"{version.tag} goes live only by a release", hint="strop versions")
             live = _live_row(db)[0]
-            if version.number == live and state in ("rolled_back", *GONE):
+            if version.number == live and state in ("replaced", "rolled_back", *GONE):
                 raise DeployError(f"{version.tag} is live; a rollback moves users first", hint="strop rollback")
             if version.number == 0 and state in GONE:
                 said = f"{version.tag} is the untouched base, made of nobody's words: it always stays"
@@ -209,18 +185,15 @@ class Versions:
     def go_live(self, db: sqlite3.Connection, to: Version, evidence: Mapping[str, Any], *, rollback: bool) -> None:
         """Flip the live row to `to` inside the caller's transaction; `strop.deploy.release` calls this and nobody else.
 
-        The version left behind becomes `rolled_back`, for the same reasons, when users go back to an older one, else
-        `stable`. What a plain
-        rollback goes back to afterwards is the version that `to` was first released over.
+        The version left behind becomes `rolled_back`, for the same reasons, when users go back to an older one; else
+        it is `stable` where it ever passed its probation and `replaced` where it did not. What a plain rollback goes
+        back to afterwards is the version that `to` was first released over.
         """
         left = self.live_in(db)
         if left is not None and left.number == to.number:
             return
         if left is not None:
-            back = rollback and to.number < left.number
-            state = "rolled_back" if back else "stable"
-            if left.state != state:
-                _step(db, left, state, {**(evidence if back else {}), "replaced_by": to.tag})
+            _leave(db, left, to, evidence if rollback and to.number < left.number else None)
             if not rollback:
                 db.execute("UPDATE versions SET released_over = ? WHERE number = ?", (left.number, to.number))
         _step(db, self._find(db, to.tag), "live", evidence)
@@ -280,10 +253,10 @@ class Versions:
 
 def check_can_go_live(version: Version, *, rollback: bool) -> None:
     """Raise DeployError unless this version may be served: judged and accepted, or served before."""
-    served_before = version.state in ("live", "stable", "rolled_back")
+    served_before = version.state in ("live", *LEFT)
     if rollback and not served_before:
         raise DeployError(f"{version.tag} was never live: it is {version.state}", hint="strop versions")
-    if not rollback and not (version.state in ("gated", "live", "stable") or _is_fresh_base(version)):
+    if not rollback and not (version.state in ("gated", "live", *UNREFUTED) or _is_fresh_base(version)):
         raise DeployError(f"{version.tag} did not pass the gate: it is {version.state}", hint="strop versions")
 
 
@@ -318,8 +291,27 @@ def _previous_of(db: sqlite3.Connection, number: int) -> int | None:
             return number
 
 
+def _leave(db: sqlite3.Connection, left: Version, to: Version, why: Mapping[str, Any] | None) -> None:
+    """Write down how the live version's time ends; `why` says what sends users back to an older one."""
+    facts: dict[str, Any] = {"replaced_by": to.tag}
+    if why is not None:
+        state, facts = "rolled_back", {**why, **facts}
+    elif left.state == "stable" or _was_proven(db, left.number):
+        state = "stable"
+    else:
+        state, facts = "replaced", {"reason": "another version took its place before its probation ended", **facts}
+    if left.state != state:
+        _step(db, left, state, facts)
+
+
+def _was_proven(db: sqlite3.Connection, number: int) -> bool:
+    """Whether a probation of this version ever ended well; earlier releases called it stable when it was replaced."""
+    query = "SELECT evidence FROM version_events WHERE number = ? AND to_state = 'stable'"
+    return any("replaced_by" not in json.loads(text) for (text,) in db.execute(query, (number,)))
+
+
 def _step(db: sqlite3.Connection, version: Version, state: str, evidence: Mapping[str, Any]) -> None:
-    allowed = state in _NEXT[version.state] or (state == "live" and _is_fresh_base(version))
+    allowed = state in NEXT[version.state] or (state == "live" and _is_fresh_base(version))
     if not allowed:
         raise DeployError(f"{version.tag} cannot go from {version.state} to {state}", hint="strop versions")
     db.execute("UPDATE versions SET state = ? WHERE number = ?", (state, version.number))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from strop.deploy.states import LEFT
 from strop.deploy.versions import VersionEvent, Versions
 from strop.feedback import Ledger, reviews
 from strop.home import Home
@@ -63,7 +64,7 @@ def _versions(home: Home) -> Iterator[Entry]:
 def _what(event: VersionEvent) -> str:
     """A change of state as an act: users who go to an older version again were rolled back."""
     if event.to_state == "live":
-        return "rollback" if event.from_state in ("stable", "rolled_back") else "release"
+        return "rollback" if event.from_state in LEFT else "release"
     return _ACTS.get(event.to_state, event.to_state)
 
 

@@ -27,12 +27,13 @@ from strop.deploy.adapter import adapter_sha256
 from strop.deploy.build import Build, read_build
 from strop.deploy.bundle import is_sha256
 from strop.deploy.certify import certificate_from
-from strop.deploy.versions import GONE, State, Version, VersionEvent, Versions
+from strop.deploy.states import GONE, UNREFUTED, State
+from strop.deploy.versions import Version, VersionEvent, Versions
 from strop.errors import DeployError, Missing, NothingToDo, UsageError
 from strop.files import DamagedFolder, read_manifest, sync_dir, verify_manifest, write_json
 from strop.home import Home
 
-_PASSED = ("gated", "live", "stable")
+_PASSED = ("gated", "live", *UNREFUTED)
 _QUANT = re.compile(r"[A-Z0-9_]{1,12}")
 
 

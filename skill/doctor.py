@@ -76,6 +76,7 @@ def check(home: Home, env: Mapping[str, str] = os.environ, *, online: bool = Fal
         _memory(),
         *(_package(name) for name in _TRAIN_PACKAGES),
         _llama_server(config),
+        _serving(home, config),
         check_ollama(config),
         _hf_token(env, config, online),
     ]
@@ -236,9 +237,14 @@ def _llama_server(config: "Config | None") -> Check:
     found = version("xllamacpp")
     if found:
         return Check("xllamacpp", found, True, "serves the model")
-    if config and config.target == "ollama":
-        return Check("xllamacpp", "not installed", None, "needed to certify a build", _GET_ALL)
-    return Check("xllamacpp", "not installed", None, "needed to serve and to certify a build", _GET_ALL)
+    what = "to certify a build" if config and config.target == "ollama" else "to serve and to certify a build"
+    return Check("xllamacpp", "not installed", None, f"needed {what}", _GET_ALL)
+
+
+def _serving(home: Home, config: "Config | None") -> Check:
+    from strop.server.room import outlook
+
+    return Check("serving", *outlook(home, config))
 
 
 def check_ollama(config: "Config | None") -> Check:

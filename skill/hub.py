@@ -21,6 +21,7 @@ from strop.deploy.adapter import CONFIG_FILE, WEIGHTS_FILE
 from strop.deploy.build import MODEL_FILE, read_build
 from strop.deploy.card import Base, Facts, Kind
 from strop.deploy.hub import Pushed, Upload
+from strop.deploy.states import UNREFUTED
 from strop.deploy.versions import Version, Versions
 from strop.errors import DeployError, HoldsPersonalData, UsageError
 from strop.feedback.scrub import Scrubber
@@ -111,7 +112,7 @@ def _promoted(home: Home, which: str | None) -> Version:
         raise UsageError("the untouched base is nothing of yours to publish", hint="strop night")
     if version.state == "rolled_back":
         raise UsageError(f"{version.tag} was rolled back", hint=f"strop rollback {version.tag} brings it back first")
-    if version.state not in ("live", "stable"):
+    if version.state not in ("live", *UNREFUTED):
         said = f"{version.tag} was never promoted: it is {version.state}"
         raise UsageError(said, hint="strop versions")
     return version

@@ -16,15 +16,16 @@ from typing import Any
 
 from strop.built_files import certificate, remove_builds
 from strop.deploy.release import release_lock
+from strop.deploy.states import GONE, LEFT
 from strop.deploy.targets.base import Target
-from strop.deploy.versions import GONE, Version, Versions
+from strop.deploy.versions import Version, Versions
 from strop.errors import StropError
 from strop.home import Home
 from strop.provenance import size_bytes
 
 KEPT = 5
 _ON_ITS_WAY = ("built", "certified", "gated")
-_HAD_USERS = ("live", "stable", "rolled_back")
+_HAD_USERS = ("live", *LEFT)
 _log = logging.getLogger(__name__)
 
 

@@ -18,7 +18,8 @@ from strop import jobs
 from strop.built_files import remove_builds, take_out
 from strop.config import Config
 from strop.deploy.release import repair, rollback
-from strop.deploy.versions import GONE, Version, Versions
+from strop.deploy.states import GONE, UNREFUTED
+from strop.deploy.versions import Version, Versions
 from strop.errors import StropError
 from strop.feedback import Ledger
 from strop.feedback.forget import sweep
@@ -270,7 +271,7 @@ def affected_live(home: Home, made: Made) -> Version | None:
 def heir(versions: Versions, made: Made) -> Version:
     """What users get instead: the newest version that is free of it and was not turned down, at last the base."""
     free = (one for one in versions.list() if one.tag not in made.versions)
-    return max((one for one in free if one.state == "stable" or one.number == 0), key=lambda one: one.number)
+    return max((one for one in free if one.state in UNREFUTED or one.number == 0), key=lambda one: one.number)
 
 
 def _below(folder: Path, names: Iterable[str]) -> list[Path]:

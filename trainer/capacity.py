@@ -10,9 +10,10 @@ from strop.trainer.alternatives import Alternative, alternatives
 from strop.trainer.fitting import SHARE_OF_MEMORY, device_of, first_that_fits, room_bytes, seconds_of, tokens_of
 from strop.trainer.load import Load
 from strop.trainer.machine import Machine
-from strop.trainer.memory import Peak, Setting, adapter_bytes, disk_bytes, peak, served_bytes
+from strop.trainer.memory import Peak, Setting, adapter_bytes, disk_bytes, peak
 from strop.trainer.plan import SLOW_SAMPLING, Choice, choose_methods, choose_replay, dosed
 from strop.trainer.recipe import Precision, Recipe, for_methods
+from strop.trainer.serving import Asked, of_shape, serving, side_by_side
 from strop.trainer.settings import TrainerSettings
 from strop.trainer.shape import Shape
 from strop.trainer.speed import Speed
@@ -24,13 +25,14 @@ from strop.trainer.traits import UNKNOWN, Traits
 _SHARE_OF_TRIAL = 0.40
 # A trial in bfloat16 must win by this much.
 _CLEARLY_FASTER = 1.1
-# What the embedded llama-server is started with: 8 slots of 2,048 tokens (deploy/targets/llamacpp.py).
-_CONTEXT_TOKENS = 8 * 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The whole plan of one run. `setting` is the one chosen, or the smallest that there is where `fits` is False."""
+    """The whole plan of one run. `setting` is the one chosen, or the smallest that there is where `fits` is False.
+
+    `side_by_side` says whether memory holds two versions in the serving, None where Ollama decides it.
+    """
 
     fits: bool
     setting: Setting
@@ -38,13 +40,19 @@ class Outlook:
     seconds: float
     adapter_bytes: int
     disk_bytes: int
-    side_by_side: bool
+    side_by_side: bool | None
     choices: tuple[Choice, ...]
     alternatives: tuple[Alternative, ...]
 
 
 def outlook(
-    shape: Shape, machine: Machine, load: Load, settings: TrainerSettings, speed: Speed, traits: Traits = UNKNOWN
+    shape: Shape,
+    machine: Machine,
+    load: Load,
+    settings: TrainerSettings,
+    speed: Speed,
+    traits: Traits = UNKNOWN,
+    serve: Asked | None = None,
 ) -> Outlook:
     """What a run on this machine would be, each choice with its reason; where it does not fit, what else there is."""
     methods, why = choose_methods(load.counts, settings.method)
@@ -57,8 +65,7 @@ def outlook(
     fits = needed.total <= room
     rate = (speed.bf16 if precision == "bf16" else speed.fp32) * _SHARE_OF_TRIAL
     seconds = seconds_of(shape, recipe, setting, load, rate)
-    beside = 2 * served_bytes(shape, _CONTEXT_TOKENS)
-    both = beside <= machine.memory_bytes * SHARE_OF_MEMORY["cpu"]
+    both, beside = _side_by_side(shape, machine, serve or Asked())
     adapter, disk = (of(shape, recipe.rank, precision) for of in (adapter_bytes, disk_bytes))
     choices = (
         Choice("method", "+".join(methods), why),
@@ -73,15 +80,21 @@ def outlook(
             size(disk),
             f"adapter, the base as GGUF in 16 bits (once) and a build; {size(machine.disk_bytes)} are free",
         ),
-        Choice(
-            "side by side",
-            "yes" if both else "no",
-            f"two models in Q8_0 with {_CONTEXT_TOKENS:,} tokens of context take {size(beside)} of "
-            f"{size(machine.memory_bytes)} of memory, where llama-server keeps them",
-        ),
+        beside,
     )
     others = () if fits else alternatives(shape, machine, load, recipe, rate)
     return Outlook(fits, setting, needed, seconds, adapter, disk, both, choices, others)
+
+
+def _side_by_side(shape: Shape, machine: Machine, asked: Asked) -> tuple[bool | None, Choice]:
+    """Whether `strop serve` keeps the version before warm: decided as it decides it, of the memory that is free now."""
+    if asked.by_ollama:
+        return None, Choice("side by side", "Ollama's", "Ollama decides how many models it keeps loaded")
+    room = machine.free_bytes
+    if room is None:
+        room = round(machine.memory_bytes * SHARE_OF_MEMORY["cpu"])
+    both, why = side_by_side(serving(of_shape(shape), asked, room), asked, room)
+    return both, Choice("side by side", "yes" if both else "no", why)
 
 
 def choose_precision_for(

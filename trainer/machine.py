@@ -47,7 +47,7 @@ class Machine:
 
     `driver` is the NVIDIA driver's version where its kernel module is loaded; `torch_cuda` the CUDA version that torch
     was built for; `cuda_works` whether the two get on. `memory_bytes` is all there is, `disk_bytes` what is free where
-    the home lies.
+    the home lies, `free_bytes` the memory that is free now, None where that is not known.
     """
 
     processor: str
@@ -59,6 +59,7 @@ class Machine:
     driver: str | None = None
     torch_cuda: str | None = None
     cuda_works: bool = False
+    free_bytes: int | None = None
 
     @property
     def gpu(self) -> Gpu | None:
@@ -111,6 +112,7 @@ def look(home: Path) -> Machine:
         driver=read_driver(driver),
         torch_cuda=torch.version.cuda if torch else None,
         cuda_works=bool(torch and torch.cuda.is_available()),
+        free_bytes=psutil.virtual_memory().available,
     )
 
 

@@ -152,8 +152,12 @@ def adapter_bytes(shape: Shape, rank: int, precision: Precision) -> int:
 
 def served_bytes(shape: Shape, context_tokens: int) -> int:
     """What llama-server holds for one Q8_0 model: weights, keys and values of the context in 16 bits, and itself."""
-    cache = context_tokens * shape.layers * 2 * shape.key_value * 2
-    return round(shape.parameters * Q8_0) + cache + _SERVER
+    return round(shape.parameters * Q8_0) + context_tokens * cache_token_bytes(shape) + _SERVER
+
+
+def cache_token_bytes(shape: Shape) -> int:
+    """Keys and values of one token of context, in 16 bits."""
+    return shape.layers * 2 * shape.key_value * 2
 
 
 def disk_bytes(shape: Shape, rank: int, precision: Precision) -> int:

@@ -45,6 +45,7 @@ class Shape:
     the embedding and, where it is not the same matrix, the head; `other_parameters` norms and biases. `query` and
     `key_value` are widths: heads times what a head holds. `disk_bytes` is the size of the weights as they lie on the
     disk, 0 for a shape that was made from values. `head_norms` says that queries and keys are normed (Qwen3).
+    `context_tokens` is the longest text that the model was made for, None where nothing says so.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Shape:
     other_parameters: int
     head_norms: bool = False
     disk_bytes: int = 0
+    context_tokens: int | None = None
 
     @property
     def linear_parameters(self) -> int:
@@ -149,7 +151,13 @@ def from_folder(folder: Path) -> Shape:
         other_parameters=total - tables - in_linear,
         head_norms=any("q_norm" in name for name in tensors),
         disk_bytes=disk_bytes,
+        context_tokens=_context(config),
     )
+
+
+def _context(config: Mapping[str, Any]) -> int | None:
+    found = config.get("max_position_embeddings")
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.deploy.settings import OllamaSettings
+from strop.deploy.states import LEFT
 from strop.deploy.tags import is_tag
 from strop.deploy.targets import ollama_tag
 from strop.deploy.targets.base import Conversation, Generation
@@ -130,10 +131,15 @@ class OllamaTarget:
         self._published[name] = digests[name]
         self._api.load(name, self.settings.keep_alive)
         # What users had before was proven then: a rollback is not kept waiting for it.
-        if version.state not in ("live", "stable", "rolled_back") and name not in self._proven:
+        if version.state not in ("live", *LEFT) and name not in self._proven:
             template = _manifest_template(version.folder)
             ollama_tag.prove(self._api, name, shown.template, chat_format(version.gguf), template, _mark(version))
             self._proven.add(name)
+
+    def template(self, version: Version) -> str:
+        """The template that the server renders a published version's conversations with, as it shows it."""
+        self._ready()
+        return self._api.show(self.name_of(version)).template
 
     def activate(self, version: Version) -> None:
         """Copy the version's tag onto the alias and prove it by their digests; then unload the version before.

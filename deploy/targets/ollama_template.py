@@ -66,17 +66,26 @@ def render(chat: ChatFormat, messages: Messages) -> str:
 
     A leading BOS is left out where the tokenizer adds one itself. Raises BadGguf where the template refuses.
     """
-    text = _render(chat.jinja, messages, chat.bos, chat.eos)
+    text = rendered(chat.jinja, messages, bos=chat.bos, eos=chat.eos)
     return text.removeprefix(chat.bos) if chat.add_bos and chat.bos else text
 
 
-def _render(jinja: str, messages: Messages, bos: str = "", eos: str = "") -> str:
+def rendered(
+    jinja: str,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    bos: str = "",
+    eos: str = "",
+    tools: Sequence[Mapping[str, Any]] | None = None,
+) -> str:
+    """What a Jinja template makes of a conversation, up to where the assistant begins. Raises BadGguf."""
     from jinja2 import TemplateError
 
-    plain = [dict(message) for message in messages]
+    given: dict[str, Any] = {"messages": [dict(message) for message in messages], "bos_token": bos, "eos_token": eos}
+    if tools is not None:
+        given["tools"] = [dict(tool) for tool in tools]
     try:
-        template = _environment().from_string(jinja)
-        return str(template.render(messages=plain, add_generation_prompt=True, bos_token=bos, eos_token=eos))
+        return str(_environment().from_string(jinja).render(add_generation_prompt=True, **given))
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise BadGguf(f"the chat template refuses this conversation: {error}", hint="strop doctor") from error
 
@@ -135,9 +144,9 @@ def go_template_for(jinja: str) -> str | None:
     given. Known by behaviour, not by its text: sample conversations must come out the same. Tools are not covered.
     """
     try:
-        match = _FIRST_SYSTEM.match(_render(jinja, [_USER]))
+        match = _FIRST_SYSTEM.match(rendered(jinja, [_USER]))
         default = match["system"] if match else None
-        same = all(_render(jinja, sample) == _chatml(sample, default) for sample in SAMPLES)
+        same = all(rendered(jinja, sample) == _chatml(sample, default) for sample in SAMPLES)
     except BadGguf:
         return None
     if not same or (default is not None and "{{" in default):

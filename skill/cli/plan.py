@@ -50,6 +50,7 @@ def plan(
     if data is None:
         raise UsageError("a training file is needed", hint="strop plan --model smollm2 --data rows.jsonl")
     from strop.config import load as load_config
+    from strop.server.room import asked as asked_of
     from strop.trainer import capacity, load, locate, machine, rowfile, speed, traits
 
     home = session(ctx).home
@@ -69,7 +70,8 @@ def plan(
         what = f"all {work.left_out} rows are longer than {settings.max_length} tokens"
         raise NotEnoughData(what, hint="raise --max-length or shorten the rows")
     here = machine.look(home.path)
-    found = capacity.outlook(located.shape, here, work, settings, speed.tried(here), traits.of_file(rows))
+    pace, serve = speed.tried(here), asked_of(config, home)
+    found = capacity.outlook(located.shape, here, work, settings, pace, traits.of_file(rows), serve)
     troubles = machine.troubles(here, found.disk_bytes)
     show(
         _as_dict(located, work, here, found, troubles),

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from strop.errors import BadRecord, Forgotten, StropError, UnknownInteraction
-from strop.feedback.collector import FeedbackCollector
 from strop.server.forward import Forwarder
 from strop.server.guard import Guard, Refused, read_json
 from strop.server.metrics import Metrics
 from strop.server.pointer import Pointer
 from strop.server.probation import Watch
+from strop.server.reactions import react
 from strop.server.recording import Recorder
 from strop.server.settings import ServeSettings
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _FEEDBACK = frozenset({"interaction", "rating", "correction", "note", "user", "key"})
-_SOURCE = "serve"
 
 
 class FrontDoor:
@@ -84,12 +83,13 @@ class FrontDoor:
     async def feedback(self, request: "Request") -> "Response":
         """What a person made of an answer: `interaction` with `rating` (up, down, 1 to 5), `correction` or `note`.
 
-        `user` says who (the owner where nobody is named), `key` names the event, so that it may be sent twice.
+        `user` says who (the owner where nobody is named), `key` names the event, so that it may be sent at any time
+        again; without one, what says the same as that person's newest reaction counts once (`reactions`).
         """
         try:
             said = _checked(await read_json(request.receive, self._settings.max_body_bytes))
             await self._recorder.flush()
-            stored, version = await asyncio.to_thread(_react, self._recorder, said)
+            stored = await asyncio.to_thread(react, self._recorder, said)
         except Refused as refused:
             return _refused(refused)
         except UnknownInteraction as error:
@@ -100,11 +100,12 @@ class FrontDoor:
             return _refused(Refused(400, error.code, str(error)))
         except StropError as error:
             return _refused(Refused(503, error.code, str(error), retry_after_s=1))
-        for kind in stored:
-            self._metrics.count("strop_feedback_total", kind=kind)
-        if said.get("rating") in ("up", "down"):
-            self._watch.thumb(version, said["rating"] == "down")
-        return _json(200, {"interaction": said["interaction"], "version": version, "signals": stored})
+        for part in stored.new:
+            self._metrics.count("strop_feedback_total", kind=part)
+        if "rating" in stored.new and said["rating"] in ("up", "down"):
+            self._watch.thumb(stored.version, said["rating"] == "down")
+        answer = {"interaction": said["interaction"], "version": stored.version, "signals": stored.signals}
+        return _json(200, answer)
 
     def _facts(self) -> dict[str, Any] | None:
         current = self._pointer.current
@@ -125,27 +126,6 @@ def _checked(said: dict[str, Any]) -> dict[str, Any]:
     if all(said.get(name) is None for name in ("rating", "correction", "note")):
         raise Refused(400, "bad_record", "give a rating, a correction or a note")
     return said
-
-
-def _react(recorder: Recorder, said: Mapping[str, Any]) -> tuple[dict[str, str], str]:
-    """Store every part of a reaction, all or none; returns the signals' ids by kind, and the answer's version."""
-    collector = recorder.collector
-    found = recorder.named(said["interaction"])
-    version = collector.ledger.interaction(found).version
-    stored: dict[str, str] = {}
-    with collector.ledger.transaction():
-        _store(collector, found, said, stored)
-    return stored, version
-
-
-def _store(collector: FeedbackCollector, found: str, said: Mapping[str, Any], stored: dict[str, str]) -> None:
-    user, key, note = said.get("user") or "owner", said.get("key") or "", said.get("note")
-    if said.get("rating") is not None:
-        stored["rating"] = collector.rate(found, said["rating"], note=note, user=user, source=_SOURCE, source_key=key)
-    elif note is not None:
-        stored["note"] = collector.note(found, note, user=user, source=_SOURCE, source_key=key)
-    if said.get("correction") is not None:
-        stored["correction"] = collector.correct(found, said["correction"], user=user, source=_SOURCE, source_key=key)
 
 
 def _json(status: int, data: Mapping[str, Any]) -> "Response":

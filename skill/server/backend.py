@@ -2,20 +2,25 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from strop.config import Config
+from strop.deploy.abilities import Abilities, abilities, through
 from strop.deploy.targets.llamacpp import LlamaChild, LlamaCppTarget
 from strop.deploy.versions import Version
-from strop.errors import StropError, TargetDown
+from strop.errors import TargetDown
 from strop.server.escape import Escape, control_texts, escaper
+from strop.server.room import asked, free_memory_bytes, served
+from strop.trainer.serving import Serving, serving
 
 if TYPE_CHECKING:
     import httpx2
 
     from strop.deploy.targets.ollama import OllamaTarget
 
+_log = logging.getLogger(__name__)
 # llama-server closes a connection that was idle for 5 s.
 _KEEP_S = 2.0
 _WARM = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
@@ -31,6 +36,8 @@ class Backend:
         client: "httpx2.AsyncClient",
         escape: Escape,
         child: LlamaChild | None = None,
+        able: Abilities | None = None,
+        serving: Serving | None = None,
     ) -> None:
         self.version = version
         self.tag = version.tag
@@ -38,6 +45,8 @@ class Backend:
         self.client = client
         self.escape = escape
         self.child = child
+        self.able = able  # None: not known, so nothing is refused for it
+        self.serving = serving  # None: not a server of ours
         self.under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -97,16 +106,19 @@ class LlamaCppBackends:
     """A llama-server child a version."""
 
     def __init__(self, config: Config) -> None:
-        serve = config.serve
-        self._target = LlamaCppTarget(context_tokens=serve.context_tokens, slots=serve.slots, threads=serve.threads)
-        self._context_tokens = serve.context_tokens * serve.slots
-        self._timeout_s = serve.timeout_s
+        self._asked, self._threads, self._timeout_s = asked(config), config.serve.threads, config.serve.timeout_s
+        # As it is before the first of our servers runs, so that every version gets as much context as the others.
+        self._room_bytes = free_memory_bytes()
 
     async def start(self, version: Version) -> Backend:
-        child = await asyncio.to_thread(self._target.start, version.gguf, version.tag)
+        chosen = await asyncio.to_thread(self._serving, version)
+        _log.info("%s gets %s", version.tag, chosen.reason)
+        target = LlamaCppTarget(context_tokens=chosen.context_tokens, slots=chosen.slots, threads=self._threads)
+        child = await asyncio.to_thread(target.start, version.gguf, version.tag)
         try:
             client = _client(child.url, self._timeout_s, child.headers)
-            backend = Backend(version, version.tag, client, await _escape_of(version), child)
+            able = await asyncio.to_thread(abilities, version.gguf)
+            backend = Backend(version, version.tag, client, await _escape_of(version), child, able, chosen)
             await backend.warm()
         except BaseException:
             await asyncio.to_thread(child.close)
@@ -115,7 +127,10 @@ class LlamaCppBackends:
 
     def needs_bytes(self, version: Version) -> int:
         """The file with a fifth for buffers, and keys and values of the whole context in 16 bits."""
-        return round(version.gguf.stat().st_size * 1.2) + self._context_tokens * _kv_bytes(version)
+        return self._serving(version).needs_bytes
+
+    def _serving(self, version: Version) -> Serving:
+        return serving(served(version.gguf), self._asked, self._room_bytes)
 
 
 class OllamaBackends:
@@ -131,13 +146,17 @@ class OllamaBackends:
     async def start(self, version: Version) -> Backend:
         await asyncio.to_thread(self._target.publish, version)
         client = _client(self._host, self._timeout_s, {})
-        backend = Backend(version, self._target.name_of(version), client, await _escape_of(version))
+        able = await asyncio.to_thread(self._able, version)
+        backend = Backend(version, self._target.name_of(version), client, await _escape_of(version), able=able)
         try:
             await backend.warm()
         except BaseException:
             await backend.close()
             raise
         return backend
+
+    def _able(self, version: Version) -> Abilities:
+        return through(abilities(version.gguf), version.gguf, self._target.template(version))
 
     def needs_bytes(self, version: Version) -> int:
         """None of ours: Ollama decides what it keeps loaded."""
@@ -164,22 +183,3 @@ def _client(url: str, timeout_s: float, headers: dict[str, str]) -> "httpx2.Asyn
         trust_env=False,
         follow_redirects=False,
     )
-
-
-def _kv_bytes(version: Version) -> int:
-    """Keys and values of one token of context, in bytes; 0 where the file does not tell."""
-    from strop.deploy.gguf import metadata, open_model
-
-    try:
-        file = open_model(version.gguf)
-    except StropError:
-        return 0
-    kind = metadata(file, "general.architecture")
-
-    def of(name: str, default: int = 0) -> int:
-        value = metadata(file, f"{kind}.{name}", default)
-        return value if isinstance(value, int) else default
-
-    heads = of("attention.head_count")
-    size = of("attention.key_length", of("embedding_length") // max(1, heads))
-    return of("block_count") * of("attention.head_count_kv", heads) * size * 2 * 2

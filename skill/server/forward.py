@@ -19,6 +19,7 @@ from strop.server.metrics import Metrics
 from strop.server.pointer import Pointer
 from strop.server.probation import Outcome, Watch
 from strop.server.recording import Name, Recorder, drafted, new_name
+from strop.server.refusals import check_readable, explained, plain
 from strop.server.settings import ServeSettings
 from strop.server.stream import Answer, Events, answer_of, event_data, event_of
 
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 _PATH = "/v1/chat/completions"
 # Of OpenAI's own service, or llama-server's internals: another adapter, another's cache.
 _NOT_FORWARDED = frozenset({"user", "metadata", "store", "service_tier", "lora", "id_slot", "max_completion_tokens"})
-_ESCAPED = ("messages", "tools", "functions")
+_ESCAPED = ("messages", "tools")
 # An answer that a shorter limit cuts is what the client asked for, and no sign of a model that cannot end.
 ENDLESS_FROM_TOKENS = 512
 
@@ -85,6 +86,7 @@ class Forwarder:
         except BadRecord as error:
             raise Refused(400, "bad_session", str(error)) from None
         async with self._pointer.backend() as backend:
+            check_readable(request, backend.able)
             call = _Call(request, name, backend, send, started)
             work = self._streamed(call) if request.get("stream") else self._whole(call)
             await until_gone(receive, work)
@@ -135,6 +137,8 @@ class Forwarder:
         out = []
         for event in events.feed(data):
             chunk = event_data(event)
+            if chunk is not None and "error" in chunk:
+                event = event_of(_in_our_words(chunk["error"]))
             if chunk is not None and answer.add(chunk):
                 recorded = await self._record(call, answer)
                 event = event_of({**chunk, "strop": _said(call, recorded)})
@@ -187,13 +191,12 @@ class Forwarder:
             message = str(error["message"] if isinstance(error, dict) else error)
         except (ValueError, KeyError, TypeError):
             message = f"the model's server answered with HTTP {status}"
-        if "context size" in message:
-            message += " (a longer one: context_tokens under [serve] in strop.toml)"
+        said = explained(message)
         if 400 <= status < 500 and status not in (401, 403, 404, 408):
-            return Refused(status, "refused", message)
-        if status == 500 and await _sound(call.backend):
-            return Refused(400, "refused", message)
-        return self._failed(call, 502 if status != 503 else 503, message)
+            return Refused(status, said.code, said.message)
+        if status == 500 and (said.code != "refused" or await _sound(call.backend)):
+            return Refused(400, said.code, said.message)
+        return self._failed(call, 502 if status != 503 else 503, plain(message))
 
     def _died(self, call: _Call) -> Refused:
         """The answer to a request whose server died under it, which is started again meanwhile."""
@@ -259,6 +262,13 @@ def forwarded(request: Mapping[str, Any], backend: Backend, max_tokens: int) -> 
         if key in body:
             body[key] = backend.escape(body[key])
     return body
+
+
+def _in_our_words(error: Any) -> dict[str, Any]:
+    """An error in the midst of a stream, as the front door says it."""
+    said = explained(str(error.get("message", "") if isinstance(error, dict) else error))
+    made: dict[str, Any] = json.loads(Refused(502, said.code, said.message).body())
+    return made
 
 
 async def _sound(backend: Backend) -> bool:

@@ -16,17 +16,12 @@ from strop.errors import StropError
 from strop.server.backend import Backend, Backends
 from strop.server.guard import Refused
 from strop.server.metrics import Metrics
+from strop.server.room import free_memory_bytes
+from strop.trainer.serving import hold
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 0.2
 _LONGEST_PAUSE_S = 30.0
-
-
-def free_memory_bytes() -> int:
-    """What can be had without swapping."""
-    import psutil
-
-    return int(psutil.virtual_memory().available)
 
 
 class Pointer:
@@ -84,7 +79,7 @@ class Pointer:
     async def _started(self, version: Version, old: Backend | None) -> Backend:
         if self.kept is not None:
             self.release_kept()
-        if old is None or free_memory_bytes() > await asyncio.to_thread(self._backends.needs_bytes, version):
+        if old is None or hold(1, await asyncio.to_thread(self._backends.needs_bytes, version), free_memory_bytes()):
             return await self._backends.start(version)
         _log.warning(
             "memory does not hold two servers: requests wait while %s takes over from %s", version.tag, old.tag

@@ -5,6 +5,7 @@ from typing import Any
 from strop.deploy.versions import Versions
 from strop.home import Home
 from strop.server.probation import said
+from strop.server.room import written_down
 from strop.server.running import running
 
 
@@ -13,6 +14,7 @@ def serving(home: Home, live: str | None) -> dict[str, Any]:
     server = running(home)
     facts: dict[str, Any] = {"url": f"{server.url}/v1" if server else None, "pid": server.pid if server else None}
     facts.update(_probation(home, live), rolled_back=_rolled_back(home, live))
+    facts["context"] = written_down(home, live)
     return {**facts, "sentence": _sentence(facts)}
 
 
@@ -38,6 +40,8 @@ def _rolled_back(home: Home, live: str | None) -> dict[str, str] | None:
 
 def _sentence(facts: dict[str, Any]) -> str:
     parts = [f"at {facts['url']}" if facts["url"] else "no strop serve runs"]
+    if facts["context"]:
+        parts.append(str(facts["context"]["reason"]))
     if facts["probation"]:
         parts.append(f"on probation, {facts['probation']['answers']} of {facts['probation']['of']} answers")
     if facts["warning"]:

@@ -29,6 +29,7 @@ from strop.server.metrics import Metrics
 from strop.server.pointer import Pointer
 from strop.server.probation import Subject, Watch
 from strop.server.recording import Recorder
+from strop.server.room import write_down
 from strop.server.spool import Spool
 from strop.setup import OnProgress, open_target, prepare
 
@@ -168,6 +169,9 @@ class _Service:
         tag = self._pointer.tag
         if tag is not None and tag != self._watch.tag:
             self._watch.begin(await asyncio.to_thread(subject_of, self._versions, tag))
+            current = self._pointer.current
+            if current is not None and current.tag == tag:
+                await asyncio.to_thread(write_down, self._home, tag, current.serving)
 
     async def _save(self) -> None:
         if self._watch.changed:

@@ -12,7 +12,9 @@ class ServeSettings(BaseModel):
     port: int = Field(8766, ge=0, lt=65536, description="0 takes a free one")
     hosts: tuple[str, ...] = Field((), description="more names that clients may call it by (the Host header)")
     slots: int = Field(4, ge=1, le=64, description="answers that one llama-server writes at a time")
-    context_tokens: int = Field(4096, ge=256, description="context of each of them")
+    context_tokens: int | None = Field(
+        None, ge=256, description="context of each of them; none: 16,384, or what the model knows or memory holds"
+    )
     threads: int | None = Field(None, ge=1, description="threads of one llama-server; none: the processor's cores")
     max_tokens: int = Field(2048, ge=1, description="the longest answer where the client names no limit")
     max_body_bytes: int = Field(8 << 20, ge=1024, description="the largest request")

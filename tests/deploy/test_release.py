@@ -297,7 +297,7 @@ def test_a_rollback_may_name_a_version_that_was_rolled_back(
     release(versions, target, FIRST, lock)
     rollback(versions, target, lock)
     assert rollback(versions, target, lock, to="v1") == (BASE, FIRST)
-    assert (versions.get(FIRST).state, versions.get(BASE).state) == ("live", "stable")
+    assert (versions.get(FIRST).state, versions.get(BASE).state) == ("live", "replaced")
 
 
 def test_a_rolled_back_version_is_not_released_again_without_a_word(

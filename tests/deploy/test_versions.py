@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from strop.deploy.versions import STATES, Version, Versions, check_can_go_live
+from strop.deploy.states import STATES
+from strop.deploy.versions import Version, Versions, check_can_go_live
 from strop.errors import DeployError, UnknownVersion
 
 
@@ -111,7 +112,9 @@ ALLOWED = {
     ("certified", "refused"),
     ("gated", "refused"),
     ("live", "stable"),
-    *((state, gone) for state in ("built", "certified", "gated", "refused") for gone in ("forgotten", "pruned")),
+    ("replaced", "rolled_back"),
+    *((state, "forgotten") for state in ("built", "certified", "gated", "replaced", "refused")),
+    *((state, "pruned") for state in ("built", "certified", "gated", "replaced", "refused")),
     ("pruned", "forgotten"),
 }
 WAY = {
@@ -121,6 +124,7 @@ WAY = {
     "refused": ["refused"],
     "live": ["live"],
     "stable": ["live", "stable"],
+    "replaced": ["live", "replaced"],
     "forgotten": ["refused", "forgotten"],
     "pruned": ["refused", "pruned"],
 }
@@ -130,7 +134,10 @@ WAY = {
 def test_states_change_along_the_table_only(versions: Versions, state: str) -> None:
     version = add(versions, "a")
     for step in WAY[state]:
-        go_live(versions, version) if step == "live" else versions.set_state(version.tag, step)
+        if step in ("live", "replaced"):
+            go_live(versions, version if step == "live" else add(versions, "b"))
+        else:
+            versions.set_state(version.tag, step)
     for wanted in STATES:
         if wanted == state:
             assert versions.set_state(version.tag, wanted).state == state
@@ -144,7 +151,10 @@ def test_states_change_along_the_table_only(versions: Versions, state: str) -> N
 def test_each_allowed_change_is_made(versions: Versions, state: str, wanted: str) -> None:
     version = add(versions, "a")
     for step in WAY[state]:
-        go_live(versions, version) if step == "live" else versions.set_state(version.tag, step)
+        if step in ("live", "replaced"):
+            go_live(versions, version if step == "live" else add(versions, "b"))
+        else:
+            versions.set_state(version.tag, step)
     assert versions.set_state(version.tag, wanted).state == wanted
 
 
@@ -183,14 +193,54 @@ def test_nothing_is_live_at_first(versions: Versions) -> None:
     assert versions.previous() is None
 
 
-def test_going_live_makes_the_one_before_stable_and_previous(versions: Versions) -> None:
+def test_going_live_makes_the_one_before_replaced_and_previous(versions: Versions) -> None:
     base, first = add(versions, "0", number=0, state="certified"), add(versions, "a")
     go_live(versions, base)
     go_live(versions, first)
     assert versions.live() == versions.get("live") == versions.get(1)
     assert versions.previous() == versions.get("previous") == versions.get(0)
-    assert (versions.get(0).state, versions.get(1).state) == ("stable", "live")
-    assert versions.events(0)[-1].evidence == {"replaced_by": "v0001-aaaaaaaa"}
+    assert (versions.get(0).state, versions.get(1).state) == ("replaced", "live")
+    assert versions.events(0)[-1].evidence["replaced_by"] == "v0001-aaaaaaaa"
+
+
+def test_a_version_that_is_replaced_on_probation_is_not_called_proven_and_can_be_gone_back_to(
+    versions: Versions,
+) -> None:
+    first, second = add(versions, "a"), add(versions, "b")
+    go_live(versions, first)
+    go_live(versions, second)
+    assert versions.get(1).state == "replaced"
+    reason = "another version took its place before its probation ended"
+    assert versions.events(1)[-1].evidence == {"reason": reason, "replaced_by": second.tag}
+    for back in (False, True):
+        check_can_go_live(versions.get(1), rollback=back)
+    assert versions.get("previous").number == 1
+    go_live(versions, versions.get(1), rollback=True)
+    assert (versions.get(1).state, versions.get(2).state) == ("live", "rolled_back")
+    go_live(versions, add(versions, "c"))
+    assert versions.get(1).state == "replaced"
+
+
+def test_a_version_that_passed_its_probation_stays_proven_when_it_is_replaced_later(versions: Versions) -> None:
+    first, second, third = add(versions, "a"), add(versions, "b"), add(versions, "c")
+    go_live(versions, first)
+    versions.set_state(1, "stable", {"answers": 200})
+    go_live(versions, second)
+    assert versions.get(1).state == "stable"
+    go_live(versions, versions.get(1), rollback=True)  # live again, and not on probation again
+    go_live(versions, third)
+    assert versions.get(1).state == "stable"
+    assert versions.events(1)[-1].evidence == {"replaced_by": third.tag}
+
+
+def test_a_version_that_was_called_stable_for_being_replaced_is_no_proof(versions: Versions) -> None:
+    first, second = add(versions, "a"), add(versions, "b")
+    go_live(versions, first)
+    versions.set_state(1, "stable", {"replaced_by": "v0009-99999999"})  # as earlier releases wrote it
+    with versions.transaction() as db:
+        db.execute("UPDATE versions SET state = 'live' WHERE number = 1")
+    go_live(versions, second)
+    assert versions.get(1).state == "replaced"
 
 
 def test_after_a_rollback_the_next_one_goes_further_back(versions: Versions) -> None:

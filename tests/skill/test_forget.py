@@ -179,7 +179,7 @@ def test_everything_made_of_it_goes_and_nothing_else(three: Shelf) -> None:
 
     assert files_with(three.home) == []
     assert three.live == free
-    assert three.states() == {0: "stable", 1: "live", 2: "forgotten", 3: "forgotten", 4: "forgotten", 5: "refused"}
+    assert three.states() == {0: "replaced", 1: "live", 2: "forgotten", 3: "forgotten", 4: "forgotten", 5: "refused"}
     names = three.names()
     assert names["datasets"] == {"data-free", "data-later"}
     assert names["adapters"] == {"adapter-free", "adapter-later"}
@@ -320,7 +320,7 @@ def test_a_kill_at_any_step_is_finished_by_the_next_call(
     three.forget(None)
 
     assert files_with(three.home) == []
-    assert three.states() == {0: "stable", 1: "live", 2: "forgotten", 3: "forgotten"}
+    assert three.states() == {0: "replaced", 1: "live", 2: "forgotten", 3: "forgotten"}
     assert three.names()["datasets"] == {"data-free"}
     assert not three.home.forgetting_file.exists()
     assert [entry.what for entry in audit.entries(three.home)].count("forget") == 1
@@ -363,7 +363,7 @@ def test_a_kill_inside_a_step_is_finished_too(call: str, three: Shelf, monkeypat
         assert allowed < 200
     assert allowed
     assert files_with(three.home) == []
-    assert three.states() == {0: "stable", 1: "live", 2: "forgotten", 3: "forgotten"}
+    assert three.states() == {0: "replaced", 1: "live", 2: "forgotten", 3: "forgotten"}
     assert not three.home.forgetting_file.exists()
 
 
@@ -464,7 +464,7 @@ def test_without_its_server_it_says_what_is_left_and_the_next_call_does_it(
     save(on_ollama.home, {"ollama.host": fake_ollama.host})
     assert strop(on_ollama.home, "feedback", "forget", "--match", MARK, "--yes").code == 0
     assert f"strop:{on_ollama.versions.get(2).tag}" not in fake_ollama.digests
-    assert on_ollama.states() == {0: "stable", 1: "live", 2: "forgotten"}
+    assert on_ollama.states() == {0: "replaced", 1: "live", 2: "forgotten"}
 
 
 @pytest.mark.parametrize("fault", ["POST /api/copy", "DELETE /api/delete"])
@@ -477,7 +477,7 @@ def test_a_server_that_fails_half_way_is_asked_again(
     assert on_ollama.versions.get(2).state != "forgotten"
     del fake_ollama.faults[fault]
     on_ollama.forget()
-    assert on_ollama.states() == {0: "stable", 1: "live", 2: "forgotten"}
+    assert on_ollama.states() == {0: "replaced", 1: "live", 2: "forgotten"}
     assert f"strop:{on_ollama.versions.get(2).tag}" not in fake_ollama.digests
 
 

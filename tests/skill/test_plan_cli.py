@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from strop.config import save
 from strop.home import Home
 from strop.trainer import machine, models, speed
 from strop.trainer.machine import Gpu, Machine
@@ -70,6 +72,30 @@ def test_a_plan_as_json(strop: Callable[..., Any], bare: Home, tiny_base: Path, 
     choices = {choice["name"]: choice for choice in data["choices"]}
     assert choices["method"]["value"] == "sft"
     assert "rank 4" in choices["adapter"]["reason"]
+
+
+def test_a_plan_says_whether_two_versions_stay_warm_with_what_is_set_and_free(
+    strop: Callable[..., Any], bare: Home, tiny_base: Path, rows: Path, on: Callable[[Machine], None]
+) -> None:
+    def side_by_side() -> tuple[Any, str]:
+        data = strop(bare, "plan", "--model", str(tiny_base), "--data", str(rows), "--json").json
+        [found] = [choice["reason"] for choice in data["choices"] if choice["name"] == "side by side"]
+        return data["side_by_side"], found
+
+    both, why = side_by_side()
+    assert both is True
+    assert "two models with 4 x 512 tokens" in why  # all that the tiny model knows
+    on(replace(LAPTOP, free_bytes=300_000_000))
+    both, why = side_by_side()
+    assert both is False
+    assert why.endswith("of 300 MB of memory: requests wait while the next version takes over")
+    on(LAPTOP)
+    save(bare.ensure(), {"serve.slots": 64, "serve.context_tokens": 400_000})
+    both, why = side_by_side()
+    assert both is False
+    assert "64 x 400,000 tokens" in why
+    save(bare, {"target": "ollama"})
+    assert side_by_side() == (None, "Ollama decides how many models it keeps loaded")
 
 
 def test_a_model_that_is_too_big_comes_with_what_fits_and_prices(

@@ -49,7 +49,7 @@ def test_the_last_five_and_the_base_stay(
     assert done.freed_bytes > 0
     assert states(home)[1] == "pruned"
     event = Versions(home.state_db).events(1)[-1]
-    assert event.evidence["was"] == "stable"
+    assert event.evidence["was"] == "replaced"
     assert event.evidence["removed"] == ["build-a", f"certificate-{made[0].sha256[:16]}.json"]
     assert event.evidence["bytes"] > 0
     assert not (home.builds / f"certificate-{made[0].sha256[:16]}.json").exists()
@@ -88,7 +88,7 @@ def test_what_is_on_its_way_stays_and_what_was_refused_does_not_count(
     released.version(home, fakes, "f", "gated")
     prune(home, target, keep=2)
     assert states(home) == {
-        **{0: "stable", 1: "stable", 2: "live"},
+        **{0: "replaced", 1: "replaced", 2: "live"},
         **{3: "pruned", 4: "pruned", 5: "pruned", 6: "gated"},
     }
 

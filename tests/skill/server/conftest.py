@@ -50,7 +50,7 @@ class Door:
         """Make a version live, as a night in another process would."""
         kept = self.versions
         target = LlamaCppTarget()
-        if kept.get(number).state in ("gated", "stable"):
+        if kept.get(number).state in ("gated", "stable", "replaced"):
             return release(kept, target, kept.get(number).tag, self.home.release_lock)[1]
         return rollback(kept, target, self.home.release_lock, to=kept.get(number).tag)[1]
 

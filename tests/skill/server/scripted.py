@@ -18,8 +18,8 @@ from strop.server.backend import Backend, _client
 class Script:
     """What to do with each request.
 
-    "ok", "error" (of this request alone), "ill" (of every one), "hang", "cut" (a stream that breaks off), or a message
-    to give.
+    "ok", "error" (of this request alone), "ill" (of every one), "hang", "cut" (a stream that breaks off), "wrong" (one
+    that ends in an error that names a file), or a message to give.
     """
 
     do: Any = "ok"
@@ -84,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(chunk({"content": "Fi"}))
         self.wfile.flush()
         if do == "cut":
+            return
+        if do == "wrong":
+            self.wfile.write(b'data: {"error": {"message": "decoding /var/lib/strop/x.gguf failed"}}\n\n')
             return
         if do == "stall":
             return self._hang()

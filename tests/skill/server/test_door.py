@@ -101,6 +101,43 @@ def test_the_same_event_sent_twice_is_one_reaction(door: Any) -> None:
     assert first["signals"] == second["signals"]
 
 
+def rated(door: Any, name: str) -> list[tuple[str, float, str | None]]:
+    """What the ledger holds of an answer: kind, value and text of each reaction, in order."""
+    with FeedbackCollector(door.home.ledger_db) as ledger:
+        return [(one.kind, one.value, one.text) for one in ledger.ledger.signals(stored(door, name).id)]
+
+
+def test_a_retry_without_a_key_is_one_reaction_and_one_thumb(door: Any) -> None:
+    name = door.chat().json()["strop"]["interaction"]
+    note, correction = "ask jane.doe@example.com", "Write to jane.doe@example.com."
+    given = {"interaction": name, "rating": "down", "note": note, "correction": correction}
+    answers = [door.http.post("/v1/feedback", json=given).json() for _ in range(3)]
+    assert answers[0] == answers[1] == answers[2]
+    assert rated(door, name) == [("thumb", -1.0, "ask <EMAIL_1>"), ("correction", -1.0, "Write to <EMAIL_1>.")]
+    said = [door.http.post("/v1/feedback", json={"interaction": name, "note": "too odd"}).json() for _ in range(2)]
+    assert said[0] == said[1]
+    assert len(rated(door, name)) == 3
+    text = door.http.get("/metrics").text
+    for kind in ("rating", "correction", "note"):
+        assert f'strop_feedback_total{{kind="{kind}"}} 1' in text
+
+
+def test_a_change_of_mind_is_kept_and_the_last_word_counts(door: Any) -> None:
+    name = door.chat().json()["strop"]["interaction"]
+    for rating in ("up", "down", "down", "up", "up", 5, 5):
+        assert door.http.post("/v1/feedback", json={"interaction": name, "rating": rating}).status_code == 200
+    ups_and_downs = [(kind, value) for kind, value, _ in rated(door, name)]
+    assert ups_and_downs == [("thumb", 1.0), ("thumb", -1.0), ("thumb", 1.0), ("stars", 1.0)]
+
+
+def test_the_same_words_of_another_person_or_with_another_note_are_reactions_of_their_own(door: Any) -> None:
+    name = door.chat().json()["strop"]["interaction"]
+    for more in ({}, {"user": "ann"}, {"note": "so odd"}, {"user": "ann"}, {"key": "m1"}, {"key": "m1"}):
+        given = {"interaction": name, "rating": "down", **more}
+        assert door.http.post("/v1/feedback", json=given).status_code == 200
+    assert [text for _, _, text in rated(door, name)] == [None, None, "so odd", None]
+
+
 def test_what_the_models_server_refuses_goes_back_to_the_client_and_is_no_error_of_the_version(door: Any) -> None:
     refused = door.chat("why " * 2000)
     assert refused.status_code == 400
@@ -109,7 +146,7 @@ def test_what_the_models_server_refuses_goes_back_to_the_client_and_is_no_error_
     text = door.http.get("/metrics").text
     tag = door.versions.live().tag
     assert f'strop_requests_total{{outcome="ok",version="{tag}"}} 1' in text
-    assert f'strop_requests_total{{outcome="refused",version="{tag}"}} 1' in text
+    assert f'strop_requests_total{{outcome="context_length_exceeded",version="{tag}"}} 1' in text
     assert f'strop_answer_seconds_count{{version="{tag}"}} 1' in text
 
 

@@ -37,5 +37,12 @@ def test_the_door_answers_by_the_live_versions_own_tag_and_follows_a_release(
         answer = door.chat(stream=True)
         assert f'"version": "{new}"' in answer.text
         assert "[DONE]" in answer.text
+        # Ollama 0.9.3 itself would answer this one as if nothing but the text had come.
+        picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+        message = {"role": "user", "content": [{"type": "text", "text": "What is there?"}, picture]}
+        assert door.chat(messages=[message]).json()["error"]["code"] == "image_not_supported"
+        tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+        refused = door.chat(tools=[tool])
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "tools_not_supported")
         name = answer.headers["X-Strop-Interaction"]
         assert door.http.post("/v1/feedback", json={"interaction": name, "rating": "up"}).status_code == 200
