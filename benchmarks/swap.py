@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from strop.config import Config, load, save
 from strop.deploy.base import base_gguf
 from strop.deploy.build import build
@@ -56,6 +58,7 @@ class Seen:
     acknowledged: int = 0
     swaps: list[float] = field(default_factory=list)
     rollbacks: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
 
 
 class Client:
@@ -241,23 +244,31 @@ async def swapping(home: Home, config: Config, options: argparse.Namespace, door
     client.close()
 
 
-async def measure(home: Home, config: Config, options: argparse.Namespace, door: str) -> Seen:
+def cpu_s(process: psutil.Process) -> float:
+    """What a process used of the processor so far, in seconds; its children not counted."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+async def measure(home: Home, config: Config, options: argparse.Namespace, door: str, process: psutil.Process) -> Seen:
     """The whole run against a door that is up."""
     seen, token = Seen(), running.token(home)
     known = await expected(config, home)
     live = Versions(home.state_db).get(0)
     alone = await backends(config, open_target(home, config)).start(live)
+    before_s = cpu_s(process)
     try:
         clients = [one_client(n, options, door, token, alone, known, seen) for n in range(options.clients)]
         await asyncio.gather(swapping(home, config, options, door, token, seen), *clients)
     finally:
         await alone.close()
+    seen.cpu_s = cpu_s(process) - before_s
     return seen
 
 
 @contextlib.contextmanager
-def program(home: Home) -> Iterator[str]:
-    """`strop serve` on a home, as its own process; yields its address."""
+def program(home: Home) -> Iterator[tuple[str, psutil.Process]]:
+    """`strop serve` on a home, as its own process; yields its address and the process."""
     command = [sys.executable, "-m", "strop", "--home", str(home.path), "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
@@ -265,7 +276,7 @@ def program(home: Home) -> Iterator[str]:
             line = child.stdout.readline()
             if " answers at " not in line:
                 raise SystemExit("strop serve did not start")
-            yield line.rpartition(" answers at ")[2].strip().removesuffix("/v1")
+            yield line.rpartition(" answers at ")[2].strip().removesuffix("/v1"), psutil.Process(child.pid)
         finally:
             child.terminate()
             child.wait(60)
@@ -324,6 +335,7 @@ def rows(seen: Seen, recorded: int, options: argparse.Namespace) -> list[tuple[s
         ("alone: p99", 1000 * quantile(seen.alone, 0.99), "ms", None),
         ("added: p50", added[0], "ms", 3.0),
         ("added: p99", added[1], "ms", 15.0),
+        ("door: CPU a request, swaps included", 1000 * seen.cpu_s / max(1, len(seen.door)), "ms", None),
         ("swaps", len(seen.swaps), "", None),
         ("swap visible: median", statistics.median(seen.swaps), "s", None),
         ("swap visible: longest", max(seen.swaps), "s", 1.0),
@@ -353,8 +365,8 @@ def main() -> int:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         home = make_home(Path(folder), options)
-        with program(home) as door:
-            seen = asyncio.run(measure(home, load(home), options, door))
+        with program(home) as (door, process):
+            seen = asyncio.run(measure(home, load(home), options, door, process))
         table = rows(seen, recorded_in(home), options)
     missed = [what for what, value, _, most in table if most is not None and value > most]
     facts = {what: round(value, 3) for what, value, _, _ in table}

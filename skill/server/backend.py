@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # llama-server closes a connection that was idle for 5 s.
 _KEEP_S = 2.0
+CHAT = "/v1/chat/completions"
 _WARM = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
 
 
@@ -72,7 +73,7 @@ class Backend:
         import httpx2
 
         try:
-            response = await self.client.post("/v1/chat/completions", json={**_WARM, "model": self.model})
+            response = await self.client.post(CHAT, json={**_WARM, "model": self.model})
         except httpx2.HTTPError as error:
             raise TargetDown(f"{self.tag} does not answer: {type(error).__name__}", hint="strop rollback") from error
         if response.status_code != 200:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from strop.errors import BadRecord, StropError, TargetDown
-from strop.server.backend import Backend
+from strop.server.backend import CHAT, Backend
 from strop.server.guard import Gone, Refused, read_json
 from strop.server.metrics import Metrics
 from strop.server.pointer import Pointer
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
-_PATH = "/v1/chat/completions"
 # Of OpenAI's own service, or llama-server's internals: another adapter, another's cache.
 _NOT_FORWARDED = frozenset({"user", "metadata", "store", "service_tier", "lora", "id_slot", "max_completion_tokens"})
 _ESCAPED = ("messages", "tools")
@@ -153,7 +152,7 @@ class Forwarder:
         content = json.dumps(forwarded(call.request, backend, self._settings.max_tokens)).encode()
         headers = {"Content-Type": "application/json"}
         for tries_left in (1, 0):
-            request = backend.client.build_request("POST", _PATH, content=content, headers=headers)
+            request = backend.client.build_request("POST", CHAT, content=content, headers=headers)
             try:
                 response = await backend.client.send(request, stream=True)
                 break
@@ -281,17 +280,28 @@ async def _sound(backend: Backend) -> bool:
 
 
 async def until_gone(receive: "Receive", work: Coroutine[Any, Any, None]) -> None:
-    """Do `work` unless the client hangs up before it is done: then it is cancelled, and Gone raised."""
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hung_up(receive))
+    """Do `work` unless the client hangs up before it is done: then it is cancelled, and Gone raised.
+
+    As in `asyncio.timeout`, this task itself is cancelled, and what is cancelled from elsewhere stays cancelled.
+    """
+    task, hung_up = asyncio.current_task(), False
+
+    def cancel(_: object) -> None:
+        nonlocal hung_up
+        if task is not None:
+            hung_up = task.cancel()
+
+    gone = asyncio.ensure_future(_hung_up(receive))
+    gone.add_done_callback(cancel)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Gone
-        task.result()
+        await work
+    except asyncio.CancelledError:
+        if hung_up and task is not None and task.uncancel() == 0:
+            raise Gone from None
+        raise
     finally:
-        task.cancel()
+        gone.remove_done_callback(cancel)
         gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
 
 
 async def _hung_up(receive: "Receive") -> None:

@@ -69,7 +69,9 @@ class Guard:
 
     def _check(self, path: str, method: str, headers: dict[bytes, list[bytes]]) -> None:
         hosts = headers.get(b"host", [])
-        if len(hosts) != 1 or host_name(hosts[0].decode("latin-1")) not in self._names:
+        if len(hosts) != 1:
+            raise Refused(400, "bad_host", "one Host header is needed")
+        if host_name(hosts[0].decode("latin-1")) not in self._names:
             raise Refused(403, "host_not_allowed", "not called by a name of this server (see serve.hosts)")
         for origin in headers.get(b"origin", []):
             if urlsplit(origin.decode("latin-1")).netloc.lower() != hosts[0].decode("latin-1").lower():

@@ -1,8 +1,10 @@
 """Who may come in: the token, the names, pages of other origins, and how much a request may hold."""
 
+import contextlib
 import http.client
 import json
 import os
+import socket
 from typing import Any
 
 import pytest
@@ -70,6 +72,18 @@ def test_a_question_is_answered_only_as_it_should_come(
     assert not any(name.lower().startswith("access-control") for name in headers)
     assert bool(script.asked) == (status == 200), "a refused request reached the model"
     assert script.url.encode() not in body
+
+
+@pytest.mark.parametrize("head", [b"X-Long: " + b"x" * 200_000, b"X-Short: y\r\n" * 20_000])
+def test_a_head_that_does_not_end_is_sent_away_before_any_token_is_asked_for(
+    head: bytes, home: Any, serving: Any, script: Any
+) -> None:
+    with serving(home) as door:
+        address = ("127.0.0.1", int(door.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=20) as client, contextlib.suppress(ConnectionError):
+            client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + head)
+            assert client.recv(1024).startswith(b"HTTP/1.1 400 ")
+        assert door.chat().status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/feedback", "/v1/models", "/metrics", "/v1/models/x"])
