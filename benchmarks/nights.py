@@ -43,7 +43,8 @@ from strop.feedback.suspects import quarantined
 from strop.files import write_json
 from strop.home import Home
 from strop.nightsteps import MEASURED
-from strop.setup import open_target, prepare
+from strop.setup import prepare
+from strop.target import open_target
 
 SEED = 20
 CORRECTED, ASKED = 80, 200

@@ -38,7 +38,7 @@ from strop.deploy.versions import Versions
 from strop.home import Home
 from strop.server import running
 from strop.server.backend import Backend, backends
-from strop.setup import open_target
+from strop.target import open_target
 from strop.trainer.models import resolve
 
 QUESTIONS = [f"What does number {n} have to do with a strop?" for n in range(12)]

@@ -1,7 +1,7 @@
 """A build: base GGUF plus adapter, merged and quantised into the one file that would be served.
 
 Merged in GGUF space where a sum expresses the adapter, else through transformers and PEFT; the manifest says which way
-was taken and why.
+was taken and why. The chat template has a comment before it, for every target alike (`template_guard` says why).
 """
 
 import tempfile
@@ -75,13 +75,13 @@ def _merged(
 ) -> tuple[str, str, MergeReport]:
     """(way, reason, report): in GGUF space, or through transformers where a sum cannot express the adapter."""
     if adapter is None:
-        return "gguf", "there is no adapter to merge", merge(base_f16, None, out, quant=quant)
+        return "gguf", "there is no adapter to merge", merge(base_f16, None, out, quant=quant, guard=True)
     from strop.deploy.fullmerge import full_merge, new_tokens
 
     try:
         if added := new_tokens(base.folder, adapter):
             raise NeedsFullMerge(f"its tokenizer has {added} tokens that the base has not")
-        return "gguf", "a sum of weights expresses the adapter", merge(base_f16, adapter, out, quant=quant)
+        return "gguf", "a sum of weights expresses the adapter", merge(base_f16, adapter, out, quant=quant, guard=True)
     except NeedsFullMerge as found:
         _need_room(out.parent, (_FULL_SIZES + 1) * base_f16.stat().st_size)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".full-") as scratch:

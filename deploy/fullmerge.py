@@ -73,7 +73,7 @@ def full_merge(
     held, file = container.read(base_f16), gguf.open_model(_converted(base, base_f16, adapter, scratch, tools))
     fields = _fields(held, file, own_tokens=new_tokens(base.folder, adapter) > 0)
     sha256 = adapters.adapter_sha256(adapter)
-    report = gguf.write_model(out, file, fields, {}, quant=quant, adapter_sha256=sha256)
+    report = gguf.write_model(out, file, fields, {}, quant=quant, adapter_sha256=sha256, guard=True)
     changes = [_largest_change(held, file, name) for name in file.tensors]
     return replace(report, tensors=sum(change > 0 for change in changes), max_abs_delta=max(changes))
 

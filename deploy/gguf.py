@@ -1,8 +1,9 @@
 """Builds in GGUF space: unpack a base to 16 bits, add an adapter to it, quantise. Tokenizer and template never change.
 
-What comes out is a copy of the base's metadata, byte for byte, with new tensor data: only `general.file_type` and our
-own `strop.adapter_sha256` differ. Rows go through memory a quarter of a megabyte at a time, whatever the model's size,
-and of the adapter only the layer that is being merged is there.
+What comes out is a copy of the base's metadata, byte for byte, with new tensor data: only `general.file_type`, our own
+`strop.adapter_sha256` and, in a build, the comment before the chat template (`template_guard`) differ. Rows go through
+memory a quarter of a megabyte at a time, whatever the model's size, and of the adapter only the layer that is being
+merged is there.
 Covered: LoRA on the linear layers of the families in ARCHITECTURES; the types of `quantise` out, any type that `gguf`
 can dequantise in. Not covered, and refused: adapters that a sum of weights cannot express (see `adapter`).
 """
@@ -17,12 +18,14 @@ from strop.deploy import adapter as adapters
 from strop.deploy import container, quantise
 from strop.deploy.container import Container, Field, Planned, Tensor
 from strop.deploy.quantise import Quant, encode
+from strop.deploy.template_guard import guarded
 from strop.errors import BadGguf, CannotMerge, NeedsFullMerge
 
 if TYPE_CHECKING:
     import numpy as np
 
 ADAPTER_KEY = "strop.adapter_sha256"
+TEMPLATE_KEY = "tokenizer.chat_template"
 # Families whose linear layers carry over row by row; True where GGUF stores the rows of q and k in another order.
 ARCHITECTURES = {"llama": True, "qwen2": False, "qwen3": False, "gemma3": False}
 _PIECE_VALUES = 1 << 16  # what fits into a core's cache
@@ -66,7 +69,7 @@ def read_info(path: Path) -> GgufInfo:
         architecture=architecture,
         tensors=file.tensors,
         eos_id=metadata(file, "tokenizer.ggml.eos_token_id"),
-        chat_template=metadata(file, "tokenizer.chat_template"),
+        chat_template=metadata(file, TEMPLATE_KEY),
         context_length=metadata(file, f"{architecture}.context_length"),
         file_type=metadata(file, "general.file_type"),
         adapter_sha256=metadata(file, ADAPTER_KEY),
@@ -104,16 +107,17 @@ def unpack(source: Path, out: Path, dtype: Literal["F16", "F32"] = "F16") -> Non
     merge(source, None, out, quant=dtype)
 
 
-def merge(base_f16: Path, adapter_dir: Path | None, out: Path, *, quant: Quant) -> MergeReport:
+def merge(base_f16: Path, adapter_dir: Path | None, out: Path, *, quant: Quant, guard: bool = False) -> MergeReport:
     """Add an adapter (None: nothing) to a base and quantise; writes `out`, byte-identical for equal inputs.
 
     Matrices become `quant` as llama.cpp does it, vectors F32; `fallbacks` names those whose rows do not fit its blocks.
-    Raises NeedsFullMerge or CannotMerge for an adapter that a sum cannot express, BadGguf for a damaged base.
+    `guard` puts the comment of `template_guard` before the chat template. Raises NeedsFullMerge or CannotMerge for an
+    adapter that a sum cannot express, BadGguf for a damaged base.
     """
     file = open_model(base_f16)
     updates = _updates(file, adapter_dir) if adapter_dir is not None else {}
     sha256 = adapters.adapter_sha256(adapter_dir) if adapter_dir is not None else None
-    return write_model(out, file, file.fields.values(), updates, quant=quant, adapter_sha256=sha256)
+    return write_model(out, file, file.fields.values(), updates, quant=quant, adapter_sha256=sha256, guard=guard)
 
 
 def write_model(
@@ -124,6 +128,7 @@ def write_model(
     *,
     quant: Quant,
     adapter_sha256: str | None,
+    guard: bool = False,
 ) -> MergeReport:
     """The tensors of `file`, with `updates` (by GGUF tensor name) added and quantised, under the metadata `fields`."""
     started = time.monotonic()
@@ -131,6 +136,8 @@ def write_model(
     held |= quantise.fields(quant)
     if adapter_sha256 is not None:
         held[ADAPTER_KEY] = container.field(ADAPTER_KEY, adapter_sha256, "str")
+    if guard and TEMPLATE_KEY in held:
+        held[TEMPLATE_KEY] = container.field(TEMPLATE_KEY, guarded(held[TEMPLATE_KEY].value()), "str")
     largest = [0.0]
     kinds = quantise.types(file, quant)
     plans = [

@@ -10,7 +10,8 @@ from strop.deploy.versions import Version, Versions
 from strop.errors import TargetError, UsageError
 from strop.home import Home
 from strop.server import running
-from strop.setup import OnProgress, open_target, prepare
+from strop.setup import OnProgress, prepare
+from strop.target import open_target
 
 MAX_TOKENS = 512
 _CONTEXT_TOKENS = 4096

@@ -18,7 +18,8 @@ from strop.home import Home
 from strop.journal import Journal, RunState
 from strop.nightsteps import Judged, NightSteps
 from strop.server.settle import settle
-from strop.setup import OnProgress, open_target
+from strop.setup import OnProgress
+from strop.target import open_target
 
 if TYPE_CHECKING:
     from strop.pushed import Told

@@ -28,8 +28,9 @@ from strop.journal import Journal, StepRow
 from strop.learned import learned
 from strop.prune import prune_quietly
 from strop.quant import AUTO
-from strop.setup import GATE_CONTEXT_TOKENS, Ground, OnProgress, certified, made_build, need_room, open_target, prepare
+from strop.setup import Ground, OnProgress, certified, made_build, need_room, prepare
 from strop.steps import Done, Steps, input_hash
+from strop.target import GATE_CONTEXT_TOKENS, open_target
 from strop.trainer import plan
 from strop.trainer.render import Renderer, control_texts
 from strop.trainer.runs import Runs

@@ -30,7 +30,7 @@ from strop.journal import Journal
 from strop.nightsteps import MEASURED
 from strop.provenance import Made, size_bytes
 from strop.schedule import want_rebuild
-from strop.setup import open_target
+from strop.target import open_target
 from strop.trainer import runs
 
 AGAIN = "strop feedback forget"

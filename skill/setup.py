@@ -28,8 +28,6 @@ from strop.trainer.recipe import Recipe
 # Told how far a long command is: (stage, share from 0 to 1 or None, figures).
 OnProgress = Callable[[str, float | None, str], None]
 
-GATE_CONTEXT_TOKENS = 2048
-
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -38,15 +36,6 @@ class Ground:
     base: BaseModel
     base_f16: Path
     version: Version
-
-
-def open_target(home: Home, config: Config) -> Target:
-    """The target that the settings name. Contacts nothing yet."""
-    if config.target == "ollama":
-        from strop.deploy.targets.ollama import OllamaTarget
-
-        return OllamaTarget(config.ollama)
-    return LlamaCppTarget(context_tokens=GATE_CONTEXT_TOKENS)
 
 
 def wants_converter(model: str) -> bool:

@@ -24,7 +24,8 @@ from strop.deploy.versions import Version, Versions
 from strop.errors import Missing, UsageError
 from strop.evaluation.model import Model
 from strop.home import Home
-from strop.setup import OnProgress, open_target, prepare
+from strop.setup import OnProgress, prepare
+from strop.target import open_target
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.origin import ADAPTER_CONFIG, adapter_base
 from strop.trainer.plan import choose_precision

@@ -11,7 +11,8 @@ from typing import Any
 from strop.deploy import container
 from strop.deploy.certificate.form import Check, Origin
 from strop.deploy.container import Container, Field
-from strop.deploy.gguf import metadata, open_model
+from strop.deploy.gguf import TEMPLATE_KEY, metadata, open_model
+from strop.deploy.template_guard import plain
 from strop.errors import BadGguf
 from strop.files import sha256_bytes, sha256_file
 from strop.trainer.models import BaseModel
@@ -19,7 +20,8 @@ from strop.trainer.models import BaseModel
 FILE, SHA256, METADATA, TEMPLATE = "file", "sha256", "metadata", "template"
 END, VOCABULARY, TOKENIZER = "end of turn", "vocabulary", "tokenizer files"
 NAMES = (FILE, SHA256, METADATA, TEMPLATE, END, VOCABULARY, TOKENIZER)
-# What a build may say differently from its base: how it is quantised, and our own remarks.
+# What a build may say differently from its base: how it is quantised, and our own remarks; beside them, only the
+# comment before the chat template (`template_guard`).
 _QUANTISATION = ("general.file_type", "general.quantization_version")
 _OURS = "strop."
 _SHOWN = 40  # letters of a value in a figure
@@ -83,13 +85,21 @@ def _metadata(file: Container, base: Container, *, own_tokens: bool) -> Check:
     ]
     if own_tokens:
         keys = [key for key in keys if not key.startswith("tokenizer.") and not key.endswith(".vocab_size")]
-    differing = [key for key in keys if file.fields.get(key) != base.fields.get(key)]
+    differing = [key for key in keys if not _equal(key, file.fields.get(key), base.fields.get(key))]
     if not differing:
         return Check(METADATA, True, f"{len(keys)} keys, each as the base has it")
     # The tokenizer's keys first: what goes wrong there goes wrong in silence.
     differing.sort(key=lambda key: not key.startswith("tokenizer."))
     named = [_difference(key, file.fields.get(key), base.fields.get(key)) for key in differing[:_NAMED]]
     return Check(METADATA, False, f"{len(differing)} of {len(keys)} keys differ from the base: {', '.join(named)}")
+
+
+def _equal(key: str, ours: Field | None, theirs: Field | None) -> bool:
+    """Whether build and base say the same, of the template without the comment that a build has before it."""
+    if key != TEMPLATE_KEY or ours is None or theirs is None:
+        return ours == theirs
+    mine, other = ours.value(), theirs.value()
+    return isinstance(mine, str) and isinstance(other, str) and plain(mine) == plain(other)
 
 
 def _difference(key: str, ours: Field | None, theirs: Field | None) -> str:
@@ -104,12 +114,14 @@ def _difference(key: str, ours: Field | None, theirs: Field | None) -> str:
 
 
 def _template(file: Container, base: BaseModel) -> Check:
-    text = metadata(file, "tokenizer.chat_template")
+    text = metadata(file, TEMPLATE_KEY)
     if text is None:
         return Check(TEMPLATE, False, "the file has no chat template")
-    found = sha256_bytes(text.encode())
-    said = "that of the training" if found == base.template_sha256 else f"the training's is {base.template_sha256[:16]}"
-    return Check(TEMPLATE, found == base.template_sha256, f"{found[:16]}, {said}")
+    # A base that is a build of ours (`ollama:NAME`) was trained with the comment before it.
+    found = {sha256_bytes(one.encode()) for one in (plain(text), text)}
+    ok, shown = base.template_sha256 in found, sha256_bytes(plain(text).encode())[:16]
+    said = "that of the training" if ok else f"the training's is {base.template_sha256[:16]}"
+    return Check(TEMPLATE, ok, f"{shown}, {said}")
 
 
 def _end(file: Container, tokenizer: Any) -> Check:

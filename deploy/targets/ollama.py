@@ -1,6 +1,6 @@
 """The Ollama target: one immutable tag a version, and an alias that users ask for.
 
-    publish:   upload once ─▶ create alias:v0007-1a2b3c4d ─▶ load its weights
+    publish:   upload once ─▶ create alias:v0007-1a2b3c4d ─▶ load its weights ─▶ ask it something (`ollama_probe`)
     activate:  copy the tag onto alias:latest ─▶ digests must be equal ─▶ unload the version before, by its own tag
 
 The copy takes milliseconds and the next request on the alias finds the weights loaded, since Ollama keys them by file.
@@ -19,7 +19,7 @@ from typing import Any
 from strop.deploy.settings import OllamaSettings
 from strop.deploy.states import LEFT
 from strop.deploy.tags import is_tag
-from strop.deploy.targets import ollama_tag
+from strop.deploy.targets import ollama_probe, ollama_tag
 from strop.deploy.targets.base import Conversation, Generation
 from strop.deploy.targets.ollama_api import OllamaApi, Refused, Shown, checked_name
 from strop.deploy.targets.ollama_template import ChatFormat, chat_format, render
@@ -113,7 +113,11 @@ class OllamaTarget:
                 self._unload(version.tag)
 
     def publish(self, version: Version) -> None:
-        """Upload, create the version's tag where it is not there yet, and load its weights. The alias stays."""
+        """Upload, create the version's tag where it is not there yet, load its weights, and see that it answers.
+
+        The alias stays. Raises TargetError also for a server that would not use the training template, or that
+        computes nonsense.
+        """
         self._ready()
         name, digests = self.name_of(version), self._api.digests()
         if self.alias_name in digests and not self._tags(digests):
@@ -132,8 +136,7 @@ class OllamaTarget:
         self._api.load(name, self.settings.keep_alive)
         # What users had before was proven then: a rollback is not kept waiting for it.
         if version.state not in ("live", *LEFT) and name not in self._proven:
-            template = _manifest_template(version.folder)
-            ollama_tag.prove(self._api, name, shown.template, chat_format(version.gguf), template, _mark(version))
+            self._prove(version, name, shown)
             self._proven.add(name)
 
     def template(self, version: Version) -> str:
@@ -213,12 +216,22 @@ class OllamaTarget:
         self._check_weights(full, digest)
         return self._api.digests()[full]
 
+    def _prove(self, version: Version, name: str, shown: Shown) -> None:
+        chat = chat_format(version.gguf)
+        try:
+            ollama_probe.check_answers(self._api, name, chat, version.gguf)
+        except StropError:
+            self._unload(version.tag)
+            raise
+        ollama_tag.prove(self._api, name, shown, chat, _manifest_template(version.folder), _mark(version))
+
     def _ready(self) -> None:
         if not self._checked:
             self.check()
 
     def _create(self, name: str, gguf: Path, sha256: str, template: str | None, mark: str) -> None:
         chat = chat_format(gguf)
+        ollama_tag.check_family(self._api, chat)
         self._api.upload(gguf, sha256)
         try:
             ollama_tag.create(self._api, name, sha256, self._parameters(chat), chat, template, mark)

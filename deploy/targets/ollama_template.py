@@ -22,8 +22,8 @@ Messages = Sequence[Mapping[str, str]]
 class ChatFormat:
     """What a GGUF says about conversations.
 
-    Its Jinja template, the texts of its first and last token, whether the tokenizer adds the first one by itself, and
-    the context that the model was trained for, in tokens.
+    Its Jinja template, the texts of its first and last token, whether the tokenizer adds the first one by itself, the
+    context that the model was trained for, in tokens, and the model's family (`general.architecture`).
     """
 
     jinja: str
@@ -31,6 +31,7 @@ class ChatFormat:
     eos: str
     add_bos: bool
     context_tokens: int | None
+    architecture: str = ""
 
 
 def chat_format(gguf: Path) -> ChatFormat:
@@ -57,8 +58,10 @@ def _read_format(gguf: Path, _mtime_ns: int, _size: int) -> ChatFormat:
         return str(tokens[number]) if isinstance(number, int) and 0 <= number < len(tokens) else ""
 
     add_bos = bool(metadata(file, "tokenizer.ggml.add_bos_token", False))
-    context = metadata(file, f"{metadata(file, 'general.architecture')}.context_length")
-    return ChatFormat(jinja, text_of("bos"), text_of("eos"), add_bos, context if isinstance(context, int) else None)
+    family = str(metadata(file, "general.architecture"))
+    context = metadata(file, f"{family}.context_length")
+    limit = context if isinstance(context, int) else None
+    return ChatFormat(jinja, text_of("bos"), text_of("eos"), add_bos, limit, family)
 
 
 def render(chat: ChatFormat, messages: Messages) -> str:

@@ -28,7 +28,7 @@ def release(ctx: typer.Context, version: Which, as_json: JsonFlag = False) -> No
     from strop.config import load
     from strop.deploy.release import release as make_live
     from strop.deploy.versions import Versions
-    from strop.night import open_target
+    from strop.target import open_target
 
     home = _standing(session(ctx).home)
     versions = Versions(home.state_db)
@@ -51,8 +51,9 @@ def prune(
     Builds, and tags and weights in Ollama. What is live, what a rollback goes back to and the base always stay.
     """
     from strop.config import load
-    from strop.night import alone, open_target
+    from strop.night import alone
     from strop.prune import prune as take_out
+    from strop.target import open_target
 
     home = _standing(session(ctx).home)
     with alone(home):

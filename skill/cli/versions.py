@@ -43,7 +43,7 @@ def rollback(
     from strop.config import load
     from strop.deploy.release import rollback as go_back
     from strop.deploy.versions import Versions
-    from strop.night import open_target
+    from strop.target import open_target
 
     home = session(ctx).home
     _, live, previous = _versions(home)

@@ -25,7 +25,8 @@ from strop.files import write_json
 from strop.home import Home
 from strop.ledger import rules
 from strop.nightsteps import MEASURED
-from strop.setup import OnProgress, open_target, prepare
+from strop.setup import OnProgress, prepare
+from strop.target import open_target
 
 MARK = "demo.json"
 ANSWER_TOKENS = 64

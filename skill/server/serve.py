@@ -32,7 +32,8 @@ from strop.server.protocol import protocol
 from strop.server.recording import Recorder
 from strop.server.room import write_down
 from strop.server.spool import Spool
-from strop.setup import OnProgress, open_target, prepare
+from strop.setup import OnProgress, prepare
+from strop.target import open_target
 
 if TYPE_CHECKING:
     import uvicorn

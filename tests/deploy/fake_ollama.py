@@ -1,13 +1,15 @@
 """A small stand-in for an Ollama server that fails on demand, and a GGUF of a few hundred bytes to give it.
 
-It keeps names, digests and templates as a real one of its version does: as 0.34 it answers with the file's own Jinja,
-or with `builtin` where it takes that for one of its own list, and refuses adapters, quantising and safetensors.
+It keeps names, digests and templates as a real one of its version does: as 0.34 it answers with the Jinja of the file
+that was uploaded, or with the Go template of its `index` whose Jinja is less than 100 edits away, gives some families a
+renderer and a parser of its own, and refuses adapters, quantising and safetensors.
 `faults` maps `"METHOD /path"`, and `faults_at` the number of a call, to a function that answers instead.
 """
 
 import contextlib
 import hashlib
 import json
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from strop.deploy import container
+from strop.deploy.gguf import read_info
+from strop.errors import BadGguf
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'"
@@ -24,6 +28,20 @@ CHATML = (
 )
 
 Answer = Callable[["Handler"], None]
+LIMIT = 100
+RENDERED = ("gemma4", "laguna", "nemotron_h", "newcomer")
+
+
+def edits(one: str, other: str) -> int:
+    """The Levenshtein distance: insertions, deletions and replacements of single characters."""
+    row = np.arange(len(other) + 1)
+    codes = np.array([ord(char) for char in other])
+    for number, char in enumerate(one, 1):
+        best = np.minimum(row[1:] + 1, row[:-1] + (codes != ord(char)))
+        # Insertions run from left to right: the least of (what came before, less the way from it).
+        steps = np.arange(len(other) + 1)
+        row = np.minimum.accumulate(np.concatenate(([number], best)) - steps) + steps
+    return int(row[-1])
 
 
 class FakeOllama(ThreadingHTTPServer):
@@ -44,8 +62,9 @@ class FakeOllama(ThreadingHTTPServer):
         self.answer: dict[str, Any] = {"response": "Yes.", "done_reason": "stop", "prompt_eval_count": 9}
         self.faults: dict[str, Answer] = {}
         self.faults_at: Callable[[int], Answer | None] = lambda number: None
-        self.jinja = CHATML
-        self.builtin: str | None = None
+        self.index: list[tuple[str, str]] = []
+        self.jinjas: dict[str, str] = {}
+        self.families: dict[str, str] = {}
         self.templates: dict[str, str] = {}
         self.chat_tokens = 9
         self.hung = threading.Event()
@@ -64,8 +83,14 @@ class FakeOllama(ThreadingHTTPServer):
         """Have a model; its manifest's digest follows from its weights and template."""
         self.weights[name] = weights
         self.digests[name] = hashlib.sha256(f"{weights}{template}".encode()).hexdigest()
-        own = "{{ .Prompt }}" if self.old else self.jinja
-        self.templates[name] = template or self.builtin or own
+        jinja = self.jinjas.get(weights, CHATML)
+        own = "{{ .Prompt }}" if self.old else jinja
+        self.templates[name] = template or self.nearest(jinja) or own
+
+    def nearest(self, jinja: str) -> str | None:
+        """The Go template of the list's nearest Jinja, None where that is 100 edits away or more."""
+        found = min(((edits(jinja, known), go) for known, go in self.index), default=(LIMIT, None))
+        return found[1] if found[0] < LIMIT else None
 
     def drop(self, name: str) -> None:
         """Have it no more, nor its weights where no other model uses them."""
@@ -118,7 +143,19 @@ class Handler(BaseHTTPRequestHandler):
             self.send(400, {"error": "digest mismatch"})
         else:
             self.server.blobs.add(asked)
+            self.look_into(asked)
             self.send(201)
+
+    def look_into(self, sha256: str) -> None:
+        """Keep what an uploaded file says about its chat template and family."""
+        with tempfile.NamedTemporaryFile() as file:
+            Path(file.name).write_bytes(self.raw)
+            try:
+                info = read_info(Path(file.name))
+            except BadGguf:  # some tests upload a few bytes
+                return
+        self.server.jinjas[sha256] = info.chat_template or ""
+        self.server.families[sha256] = info.architecture
 
     def version(self) -> None:
         self.send(200, {"version": self.server.version})
@@ -135,7 +172,10 @@ class Handler(BaseHTTPRequestHandler):
         if name not in self.server.weights:
             self.send(404, {"error": f"model '{name}' not found"})
             return
-        modelfile = f"# made\nFROM /blobs/sha256-{self.server.weights[name]}\n"
+        weights = self.server.weights[name]
+        modelfile = f"# made\nFROM /blobs/sha256-{weights}\n"
+        if not self.server.old and self.server.families.get(weights, "").startswith(RENDERED):
+            modelfile += "RENDERER its-own\nPARSER its-own\n"
         self.send(200, {"modelfile": modelfile, "template": self.server.templates[name], "model_info": {}})
 
     def create(self) -> None:
@@ -229,12 +269,12 @@ def running() -> Iterator[FakeOllama]:
         server.server_close()
 
 
-def tiny_gguf(path: Path, mark: str, template: str | None = CHATML) -> Path:
+def tiny_gguf(path: Path, mark: str, template: str | None = CHATML, family: str = "llama") -> Path:
     """A GGUF with one tensor and a chat template; `mark` makes its bytes its own."""
     fields = [
-        container.field("general.architecture", "llama", "str"),
+        container.field("general.architecture", family, "str"),
         container.field("general.name", mark, "str"),
-        container.field("llama.context_length", 2048, "u32"),
+        container.field(f"{family}.context_length", 2048, "u32"),
         container.field("tokenizer.ggml.tokens", ["<s>", "<|im_end|>"], "str[]"),
         container.field("tokenizer.ggml.bos_token_id", 0, "u32"),
         container.field("tokenizer.ggml.eos_token_id", 1, "u32"),

@@ -11,7 +11,8 @@ from strop.deploy import build as builds
 from strop.deploy.adapter import adapter_sha256
 from strop.deploy.base import base_gguf
 from strop.deploy.build import build, read_build
-from strop.deploy.gguf import merge, read_info
+from strop.deploy.gguf import TEMPLATE_KEY, merge, read_info
+from strop.deploy.template_guard import GUARD
 from strop.errors import CannotMerge, Missing
 from strop.files import DamagedFolder, read_manifest, sha256_file, verify_manifest
 from strop.trainer.models import BaseModel, resolve
@@ -82,7 +83,21 @@ def test_the_bare_base_is_a_build_too(tiny: BaseModel, tiny_f16: Path, tmp_path:
     made = build(tiny, tiny_f16, None, tmp_path / "build", "F16")
     assert made.adapter_sha256 is None
     assert made.merged["tensors"] == 0
-    assert made.gguf.read_bytes() == tiny_f16.read_bytes()
+    merge(tiny_f16, None, tmp_path / "same.gguf", quant="F16", guard=True)
+    assert made.gguf.read_bytes() == (tmp_path / "same.gguf").read_bytes()
+
+
+def test_a_build_differs_from_its_base_by_the_comment_before_the_template(
+    tiny: BaseModel, tiny_f16: Path, tmp_path: Path
+) -> None:
+    from strop.deploy import container
+
+    made = build(tiny, tiny_f16, None, tmp_path / "build", "F16")
+    before, after = container.read(tiny_f16).fields, container.read(made.gguf).fields
+    assert [*before] == [*after]
+    assert [key for key in before if before[key] != after[key]] == [TEMPLATE_KEY]
+    assert after[TEMPLATE_KEY].value() == GUARD + before[TEMPLATE_KEY].value()
+    assert read_info(tiny_f16).chat_template == before[TEMPLATE_KEY].value()
 
 
 def test_an_adapter_that_cannot_be_merged_leaves_nothing(

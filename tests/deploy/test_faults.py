@@ -149,12 +149,13 @@ FAULTS: dict[str, Fault] = {
     "other weights": weights_replaced,
     "other template": other_template,
 }
+PROBE = "/generate to see that it answers"
 PUBLISH = ("/version", "/tags", "HEAD", "POST", "/version 2", "/create", "/version 3", "/show")
 # Before 0.30 three conversations are counted, each rendered by us and by the server; from then on /show tells enough.
 COUNTS = tuple(f"{path} {number}" for number in (1, 2, 3) for path in ("/generate", "/chat"))
 MOVE = ("/tags 3", "/copy", "/tags 4", "/tags 5", "unload")
 STEPS = {
-    "0.34.1": (*PUBLISH, "/tags 2", "/version 4", "/show 2", "load", "/version 5", *MOVE),
+    "0.34.1": (*PUBLISH, "/tags 2", "/version 4", "/show 2", "load", PROBE, "/version 5", *MOVE),
     "0.9.3": (
         "/version",
         "/tags",
@@ -166,6 +167,7 @@ STEPS = {
         "/version 3",
         "/show",
         "load",
+        PROBE,
         "/version 4",
         *COUNTS,
         *MOVE,
@@ -230,7 +232,7 @@ class Prepared:
         return Home(folder, server)
 
 
-KEPT = ("version", "weights", "digests", "templates", "blobs", "loaded")
+KEPT = ("version", "weights", "digests", "templates", "jinjas", "families", "blobs", "loaded")
 
 
 @pytest.fixture(scope="module")

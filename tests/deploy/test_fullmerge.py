@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from strop.deploy import container, weights
 from strop.deploy.base import base_gguf
 from strop.deploy.build import Build, build
+from strop.deploy.template_guard import plain
 from strop.errors import CannotMerge, StropError
 from strop.files import read_manifest
 from strop.trainer.models import BaseModel, resolve
@@ -99,7 +100,9 @@ def test_the_metadata_stays_the_bases(tiny: BaseModel, tiny_base: Path, tiny_f16
     made = build(tiny, tiny_f16, adapter, tmp_path / "build", "Q8_0")
     before, after = (container.read(path).fields for path in (tiny_f16, made.gguf))
     assert list(after) == [*before, "strop.adapter_sha256"]
-    assert [key for key in before if before[key] != after[key]] == ["general.file_type"]
+    changed = [key for key in before if before[key] != after[key]]
+    assert changed == ["general.file_type", "tokenizer.chat_template"]
+    assert plain(after[changed[1]].value()) == before[changed[1]].value()
     merged = read_manifest(made.folder)["merged"]
     assert (merged["way"], merged["reason"]) == (
         "full",

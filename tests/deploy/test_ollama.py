@@ -14,6 +14,7 @@ from strop.deploy.settings import OllamaSettings
 from strop.deploy.targets.base import Target
 from strop.deploy.targets.ollama import OllamaTarget
 from strop.deploy.targets.ollama_api import OllamaApi, checked_digest, loopback_host
+from strop.deploy.template_guard import guarded
 from strop.deploy.versions import Version, Versions
 from strop.errors import (
     BadGguf,
@@ -25,6 +26,8 @@ from strop.errors import (
     UsageError,
 )
 from strop.files import sha256_file, write_json
+
+INST = "{{ bos_token }}{% for m in messages if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% endfor %}"
 
 
 class Home:
@@ -51,6 +54,13 @@ class Home:
 
     def release(self, version: Version) -> None:
         release(self.versions, self.target, version.tag, self.lock)
+
+    def other(self, fakes: ModuleType, jinja: str, family: str = "llama") -> Version:
+        """One more version that passed the gate, with another template."""
+        gguf = fakes.tiny_gguf(self.first.gguf, "other", jinja, family)
+        facts = {"folder": self.first.folder, "base_ref": "x", "adapter_sha": None, "quant": "F32"}
+        made = self.versions.add(gguf=gguf, sha256=sha256_file(gguf), state="certified", **facts)
+        return self.versions.set_state(made.tag, "gated")
 
     def name(self, version: Version) -> str:
         return f"strop:{version.tag}"
@@ -98,13 +108,13 @@ def test_no_request_is_one_that_current_servers_refuse(home: Home, fakes: Module
     assert home.target.active() == home.base.tag
 
 
-def test_the_files_own_template_answers_from_030_on(home: Home) -> None:
+def test_the_files_own_template_answers_from_030_on(home: Home, fakes: ModuleType) -> None:
     home.target.publish(home.first)
-    assert home.server.templates[home.name(home.first)] == home.server.jinja
+    assert home.server.templates[home.name(home.first)] == fakes.CHATML
 
 
-def test_a_template_of_ollamas_own_list_is_displaced_by_one_that_says_the_same(home: Home) -> None:
-    home.server.builtin = "{{ .System }} {{ .Prompt }}"
+def test_a_template_of_ollamas_own_list_is_displaced_by_one_that_says_the_same(home: Home, fakes: ModuleType) -> None:
+    home.server.index = [(fakes.CHATML, "{{ .System }} {{ .Prompt }}")]
     home.release(home.base)
     template = home.server.templates["strop:latest"]
     assert template.startswith("{{- /* strop v0000-")
@@ -114,13 +124,8 @@ def test_a_template_of_ollamas_own_list_is_displaced_by_one_that_says_the_same(h
 
 def test_a_template_of_ollamas_own_list_that_cannot_be_displaced_is_refused(home: Home, fakes: ModuleType) -> None:
     home.release(home.base)
-    home.server.builtin, jinja = "[INST] {{ .Prompt }}", "{{ bos_token }}[INST] {{ messages[0].content }} [/INST]"
-    gguf = fakes.tiny_gguf(home.first.gguf, "inst", jinja)
-    folder = home.first.folder
-    sha256 = sha256_file(gguf)
-    other = home.versions.add(gguf=gguf, sha256=sha256, folder=folder, base_ref="x", adapter_sha=None, quant="F32")
-    for state in ("certified", "gated"):
-        home.versions.set_state(other.tag, state)
+    other = home.other(fakes, INST)
+    home.server.index = [(INST.replace("user", "User"), "[INST] {{ .Prompt }}")]
     with pytest.raises(TargetError, match="one of its own list") as caught:
         home.release(other)
     assert "llamacpp" in caught.value.hint
@@ -128,17 +133,53 @@ def test_a_template_of_ollamas_own_list_that_cannot_be_displaced_is_refused(home
     assert home.target.active() == home.live_tag() == home.base.tag
 
 
+def test_the_comment_keeps_ollama_from_taking_the_template_for_its_own(home: Home, fakes: ModuleType) -> None:
+    home.server.index = [(INST, "[INST] {{ .Prompt }}")]
+    other = home.other(fakes, guarded(INST))
+    home.release(other)
+    assert home.server.templates["strop:latest"] == guarded(INST)
+    assert "template" not in home.server.created[home.name(other)]
+
+
+@pytest.mark.parametrize("family", ["gemma4", "laguna", "nemotron_h_moe"])
+def test_a_family_that_ollama_renders_itself_is_refused_before_it_is_sent(
+    home: Home, fakes: ModuleType, family: str
+) -> None:
+    with pytest.raises(TargetError, match=f"renders every {family} by code of its own") as caught:
+        home.release(home.other(fakes, guarded(INST), family))
+    assert "llamacpp" in caught.value.hint
+    assert "POST /api/blobs" not in home.server.calls
+    assert home.target.active() is None
+
+
+def test_a_family_that_ollama_renders_itself_only_from_030_on(home: Home, fakes: ModuleType) -> None:
+    home.server.version = "0.24.0"
+    home.release(home.other(fakes, fakes.CHATML, "gemma4"))
+    assert home.target.active() is not None
+
+
+def test_a_renderer_of_ollamas_own_is_seen_whatever_the_template_says(home: Home, fakes: ModuleType) -> None:
+    other = home.other(fakes, fakes.CHATML, "newcomer")
+    with pytest.raises(TargetError, match="code of its own, its-own"):
+        home.release(other)
+    assert home.name(other) not in home.server.digests
+
+
+def test_a_tag_that_was_made_before_ollama_had_a_renderer_for_it_is_refused(home: Home, fakes: ModuleType) -> None:
+    other = home.other(fakes, fakes.CHATML, "newcomer")
+    home.server.version = "0.24.0"
+    OllamaTarget(OllamaSettings(host=home.server.host)).publish(other)
+    home.server.version = "0.34.1"
+    with pytest.raises(TargetError, match="code of its own, its-own"):
+        home.release(other)
+    assert home.target.active() is None
+
+
 def test_a_template_that_ollama_cannot_speak_before_030_is_said(
     home: Home, fakes: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     home.server.version = "0.24.0"
-    jinja = "{{ bos_token }}[INST] {{ messages[0].content }} [/INST]"
-    gguf = fakes.tiny_gguf(home.first.gguf, "inst", jinja)
-    folder = home.first.folder
-    other = home.versions.add(
-        gguf=gguf, sha256=sha256_file(gguf), folder=folder, base_ref="x", adapter_sha=None, quant="F32"
-    )
-    home.target.publish(other)
+    home.target.publish(home.other(fakes, INST))
     assert "/api/chat does not" in caplog.text
 
 
@@ -472,6 +513,7 @@ def test_answers_come_from_the_versions_own_tag_and_its_own_template(home: Home)
     home.server.answer["load_duration"] = 12_000_000
     steps: list[tuple[int, int]] = []
     with home.target.serve(home.first) as model:
+        seen.clear()
         answers = model.generate(
             [[{"role": "user", "content": "Hi"}]], max_tokens=5, on_answer=lambda *at: steps.append(at)
         )

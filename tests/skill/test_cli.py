@@ -177,6 +177,23 @@ def test_it_starts_without_anything_heavy(
     assert asked.stdout.splitlines()[-1] == "0 set()", asked.stderr
 
 
+def test_a_rollback_imports_no_room_that_it_does_not_need(two_versions: Versions, home: Home) -> None:
+    """It is to take a second, and reading Python takes most of that."""
+    for version in two_versions.list():
+        version.folder.mkdir(exist_ok=True)
+        version.gguf.touch()
+    needless = {"strop.night", "strop.setup", "strop.evaluation.gate", "strop.feedback.ledger", "httpx2", *HEAVY}
+    code = (
+        "import sys; from strop.cli.app import run; code = run(['rollback']); "
+        f"print(code, set(sys.modules) & {needless!r})"
+    )
+    asked = start(code, home)
+    assert asked.stdout.splitlines()[-1] == "0 set()", asked.stderr
+    live = two_versions.live()
+    assert live is not None
+    assert live.number == 0
+
+
 def test_python_dash_m_is_the_same_program(home: Home) -> None:
     asked = subprocess.run([sys.executable, "-m", "strop", "nope"], capture_output=True, text=True, check=False)
     assert asked.returncode == 2
@@ -535,7 +552,7 @@ def two_versions(home: Home, monkeypatch: pytest.MonkeyPatch) -> Versions:
         if number is None:
             versions.set_state(one.tag, "gated")
         release(versions, NoTarget(), one.tag, home.release_lock)  # type: ignore[arg-type]
-    stand_in(monkeypatch, "night", open_target=lambda home, config: NoTarget())
+    stand_in(monkeypatch, "target", open_target=lambda home, config: NoTarget())
     return versions
 
 
@@ -565,7 +582,7 @@ def test_rollback_asks_nobody_and_is_undone_by_another(two_versions: Versions, s
 def test_there_is_nothing_to_go_back_to_in_a_new_home(
     home: Home, strop_says: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_in(monkeypatch, "night", open_target=lambda home, config: NoTarget())
+    stand_in(monkeypatch, "target", open_target=lambda home, config: NoTarget())
     assert strop_says("rollback", "--yes").code == 10
 
 

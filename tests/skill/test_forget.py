@@ -31,7 +31,7 @@ from strop.files import sha256_bytes, sha256_file, whole_folder, write_json, wri
 from strop.home import Home
 from strop.journal import Journal
 from strop.provenance import made_of
-from strop.setup import open_target
+from strop.target import open_target
 
 MARK = "Zanzibar-qux-7719"
 Strop = Callable[..., Any]

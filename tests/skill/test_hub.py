@@ -24,7 +24,7 @@ from strop.deploy.versions import Versions
 from strop.feedback import FeedbackCollector
 from strop.files import read_manifest, sha256_file, verify_manifest, write_json, write_manifest
 from strop.home import Home
-from strop.setup import open_target
+from strop.target import open_target
 
 # The library hands a file to httpx2 as `data`, which is on its way out.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

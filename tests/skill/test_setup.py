@@ -19,7 +19,8 @@ from strop.deploy.targets.ollama import OllamaTarget
 from strop.deploy.versions import Versions
 from strop.errors import DeployError, NotCertified, StropError, TargetError, UnknownModel
 from strop.home import Home
-from strop.setup import open_target, prepare
+from strop.setup import prepare
+from strop.target import open_target
 
 Prepare = Callable[[Home], setup.Ground]
 

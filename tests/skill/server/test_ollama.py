@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from strop.config import load
-from strop.setup import open_target
+from strop.target import open_target
 
 
 @pytest.mark.ollama
