@@ -69,14 +69,14 @@ def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding
     if short := max(policy.min_wanted_clusters - clusters, 0):
         reason = (
             f"Only {count(clusters, 'held-out correction')} (near-duplicates count once) and the test needs "
-            f"{policy.min_wanted_clusters}: {short} more would do."
+            f"{policy.min_wanted_clusters}: {short} more held out would do."
         )
         return Finding("undecided", reason, needed=short)
     if short := max(policy.min_fresh_clusters - fresh, 0):
         came = "came since the last test" if tested else "are new"
         reason = (
             f"Only {count(fresh, 'held-out correction')} {came}, and the next test needs "
-            f"{policy.min_fresh_clusters}: {short} more would do."
+            f"{policy.min_fresh_clusters}: {short} more held out would do."
         )
         return Finding("undecided", reason, needed=short)
     return None
@@ -106,7 +106,8 @@ def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
         return Finding("undecided", f"{figures}: too close to a draw to settle.")
     more = -(-more * sum(won) // decided)  # ties will come along in the same share
     reason = (
-        f"{figures}: more wins than losses, not enough to be sure; about {more} more would settle it at this share."
+        f"{figures}: more wins than losses, not enough to be sure; about {more} more held out would settle it at this "
+        "share."
     )
     return Finding("undecided", reason, needed=more)
 

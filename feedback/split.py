@@ -102,6 +102,40 @@ def _mark(ledger: Ledger) -> int:
     return int(ledger.query("SELECT coalesce(max(seq), 0) AS seq FROM places")[0]["seq"])
 
 
+def corrected(ledger: Ledger) -> tuple[int, int]:
+    """How many corrected prompts stand on each side by the written choices: (gate, train)."""
+    placed = places(ledger)
+    sides = [placed[item.id][1] for item in reacted(ledger) if item.corrected and item.id in placed]
+    return sides.count("gate"), len(sides) - sides.count("gate")
+
+
+def corrections_for(
+    gate: int,
+    train: int,
+    *,
+    more_gate: int,
+    more_train: int = 0,
+    gate_prompts: int = GATE_PROMPTS,
+    gate_one_in: int = GATE_ONE_IN,
+) -> int:
+    """How many further corrections bring so many more to each side, from `gate` and `train` corrected prompts on.
+
+    Each is of a prompt of its own, near to no other. Exact for as long as the sides are shared out evenly; what comes
+    after that goes by a hash, so that it is what one can expect.
+    """
+    asked = 0
+    while more_gate > 0 or more_train > 0:
+        if gate >= gate_prompts:
+            by_training = -(-max(more_train, 0) * gate_one_in // (gate_one_in - 1))
+            return asked + max(more_gate * gate_one_in, by_training)
+        asked += 1
+        if gate < train:
+            gate, more_gate = gate + 1, more_gate - 1
+        else:
+            train, more_train = train + 1, more_train - 1
+    return asked
+
+
 def record_test(ledger: Ledger, interaction_ids: Iterable[str], test: str) -> None:
     """Write down that the gate judged by these interactions in the test `test`; the same test again is the same row."""
     time = time_text(now())

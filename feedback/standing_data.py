@@ -153,16 +153,16 @@ def _checked(number: int, line: bytes, ledger: Ledger) -> Iterator[Row]:
         data = parse(line)
         _texts_alone("the row", data, _BESIDE_A_ROW)
         if "messages" in data:
-            yield from _turns(_messages("messages", data["messages"]), ledger)
+            yield from _turns(data, ledger)
         elif "chosen" in data or "rejected" in data:
             prompt, chosen, rejected = _prompt(data), _answer(data, "chosen"), _answer(data, "rejected")
-            texts = _clean(ledger, [*(turn["content"] for turn in prompt), chosen, rejected])
+            texts = _clean(ledger, [*_contents("prompt", data, prompt), ("chosen", chosen), ("rejected", rejected)])
             if texts[-2] == texts[-1]:
                 raise BadRecord("rejected: it equals chosen")
             yield {"prompt": _with(prompt, texts), "chosen": _said(texts[-2]), "rejected": _said(texts[-1])}
         elif "completion" in data:
             prompt, completion = _prompt(data), _answer(data, "completion")
-            texts = _clean(ledger, [*(turn["content"] for turn in prompt), completion])
+            texts = _clean(ledger, [*_contents("prompt", data, prompt), ("completion", completion)])
             yield {"prompt": _with(prompt, texts), "completion": _said(texts[-1])}
         else:
             raise BadRecord(f"the columns are {', '.join(sorted(data)) or 'none'}", hint=f"expected: {_COLUMNS}")
@@ -171,8 +171,9 @@ def _checked(number: int, line: bytes, ledger: Ledger) -> Iterator[Row]:
         raise BadRecord(f"line {number}: {error} (nothing of the file was stored)", hint=hint) from error
 
 
-def _turns(messages: list[Turn], ledger: Ledger) -> Iterator[Row]:
-    texts = _clean(ledger, [message["content"] for message in messages])
+def _turns(data: dict[str, Any], ledger: Ledger) -> Iterator[Row]:
+    messages = _messages("messages", data["messages"])
+    texts = _clean(ledger, _contents("messages", data, messages))
     turns = _with(messages, texts)
     places = [
         place
@@ -185,10 +186,21 @@ def _turns(messages: list[Turn], ledger: Ledger) -> Iterator[Row]:
         yield {"prompt": turns[:place], "completion": _said(turns[place]["content"])}
 
 
-def _clean(ledger: Ledger, texts: Sequence[str]) -> list[str]:
+def _contents(column: str, data: dict[str, Any], turns: list[Turn]) -> list[tuple[str, str]]:
+    """Each text of a column with the field that it stands in: `prompt`, or `prompt[0].content` where it is a list."""
+    if not isinstance(data[column], list):
+        return [(column, turn["content"]) for turn in turns]
+    return [(f"{column}[{place}].content", turn["content"]) for place, turn in enumerate(turns)]
+
+
+def _clean(ledger: Ledger, named: Sequence[tuple[str, str]]) -> list[str]:
+    """The texts, scrubbed. Raises BadRecord naming the field of one that cannot be kept."""
+    texts = [text for _, text in named]
     check_size(texts)
-    if any(has_template_tokens(text) for text in texts):
-        raise BadRecord("it holds a chat template's control tokens", hint="take them out: they would open or end turns")
+    if (field := next((name for name, text in named if has_template_tokens(text)), None)) is not None:
+        raise BadRecord(
+            f"{field}: it holds a chat template's control tokens", hint="take them out: they would open or end turns"
+        )
     return list(ledger.scrub(texts, None).texts)
 
 

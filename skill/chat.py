@@ -16,6 +16,7 @@ from strop.target import open_target
 MAX_TOKENS = 512
 _CONTEXT_TOKENS = 4096
 _CONNECT_S, _ANSWER_S = 2.0, 600.0
+_ASK = 'strop chat "What is a strop?"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ def answer(
     """Ask the live version; on a fresh home that is the untouched base, which is then made ready first.
 
     Where `strop serve` runs it is asked, and records the answer; else a server is started for this one question. Raises
-    UsageError for an empty prompt, and what the target raises.
+    UsageError for a prompt that is empty or no text, and what the target raises.
     """
     if not prompt.strip():
-        raise UsageError("the question is empty", hint='strop chat "What is a strop?"')
+        raise UsageError("the question is empty", hint=_ASK)
+    if (half := next((one for one in prompt if "\ud800" <= one <= "\udfff"), None)) is not None:
+        raise UsageError(f"the question holds half of a character (U+{ord(half):04X}): type it again", hint=_ASK)
     front_door = running.running(home)
     if front_door is not None and (reply := _by_server(home, front_door, prompt)) is not None:
         return reply

@@ -37,6 +37,7 @@ OLD_RUN = timedelta(days=3)
 TORCH_LEAST = (2, 10)
 _OLLAMA_TIMEOUT_S = 1.0
 _OLLAMA_HOST = "http://127.0.0.1:11434"  # looked at where the settings cannot be read
+NO_ANSWER = "no answer"
 _TRAIN_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "gguf")
 _GET_ALL = "pip install 'strop[all]'"
 
@@ -163,14 +164,13 @@ def _time_zone(config: "Config | None") -> Check:
 
 
 def _last_run(home: Home) -> Check:
-    from strop.journal import Journal
+    from strop.schedule import last_night
 
     if not home.state_db.exists():
         return Check("last night", "none", None, "no night has run yet", "strop night")
     try:
-        with Journal(home.state_db) as journal:
-            run = journal.last_run()
-    except StropError as error:
+        run = last_night(home)
+    except (StropError, OSError) as error:
         return Check("last night", str(home.state_db), False, str(error), f"restore {home.state_db} from a backup")
     if run is None:
         return Check("last night", "none", None, "no night has run yet", "strop night")
@@ -257,8 +257,8 @@ def check_ollama(config: "Config | None") -> Check:
     found = ollama_version(host)
     if found is None:
         if not wanted:
-            return Check("ollama", "no answer", None, "not needed: the target is llamacpp")
-        return Check("ollama", "no answer", False, f"nothing answers at {host}", "ollama serve")
+            return Check("ollama", NO_ANSWER, None, "not needed: the target is llamacpp")
+        return Check("ollama", NO_ANSWER, False, f"nothing answers at {host}", "ollama serve")
     bad = False if wanted else None
     if numbers(found) < SAFE_VERSION and not allowed:
         fix = "update Ollama, or set allow_vulnerable = true under [ollama]"

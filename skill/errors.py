@@ -6,6 +6,7 @@ StropError
 ├── NothingToDo          10   the work asked for is already done
 ├── NotEnoughData        11   too few ratings, or of one kind only
 ├── Missing              30   a package, a model or a program is not there; the hint says how to get it
+│   └── DiskFull         30   no space was left to write to, in the middle of the work
 ├── Locked               40   another run holds the lock
 ├── JobError              1   a command in the background that could not be started or read
 │   ├── UnknownJob        2   an id that no job in this home has
@@ -69,6 +70,10 @@ class NotEnoughData(StropError):
 
 class Missing(StropError):
     code, exit_code = "missing", 30
+
+
+class DiskFull(Missing):
+    code = "disk_full"
 
 
 class Locked(StropError):

@@ -14,12 +14,15 @@ from strop.evaluation import Test
 from strop.evaluation.error import fresh_clusters
 from strop.feedback import Ledger
 from strop.feedback.rows import GateRow, HeldPrompt, Rows
-from strop.feedback.split import record_test, used
+from strop.feedback.split import corrected, corrections_for, record_test, used
 from strop.home import Home
 from strop.journal import Journal
 from strop.trainer import plan
 
-MORE = "correct more answers: strop feedback add ... --correction ..."
+_ADD = "strop feedback add ... --correction ..."
+MORE = f"correct more answers: {_ADD}"
+# A correction that trains makes a row to copy and a pair.
+_ROWS_OF_A_CORRECTION = 2
 _FIRST = "strop feedback add --prompt ... --answer ... --rating down --correction ..."
 
 
@@ -42,13 +45,19 @@ class Evidence:
         methods, _ = plan.choose_methods(rows.counts, self._config.trainer.method)
         trainable = sum(rows.counts[method] for method in {"sft", "dpo", *methods})
         needed = self._config.night.min_rows
+        held = len({row.cluster for row in rows.gate})
+        settles = self._settles(held, len(rows.held))
+        missing = 0 if settles else self._judging - held
         if trainable < needed:
-            raise NotEnoughData(f"{trainable} rows to train on are fewer than {needed} ({said})", hint=MORE)
-        if not self._settles(len({row.cluster for row in rows.gate}), len(rows.held)):
             raise NotEnoughData(
-                f"the gate holds {len(rows.gate)} corrections and cannot judge with fewer than {self._judging}, nor is "
-                f"it {self._judging} rated prompts, for you to settle ({said})",
-                hint=MORE,
+                f"{trainable} rows to train on are fewer than {needed} ({said})",
+                hint=self._ask(missing, -(-(needed - trainable) // _ROWS_OF_A_CORRECTION)),
+            )
+        if not settles:
+            raise NotEnoughData(
+                f"the gate holds {held} corrections (near-duplicates count once) and cannot judge with fewer than "
+                f"{self._judging}, nor is it {self._judging} rated prompts, for you to settle ({said})",
+                hint=self._ask(missing),
             )
 
     def check_fresh(self, rows: Rows) -> None:
@@ -56,11 +65,28 @@ class Evidence:
         fresh = self.fresh(rows.gate)
         if self._journal.tests() and not self._settles(fresh, self.fresh(rows.held)):
             raise NothingToDo(
-                f"{fresh} held-out corrections came since the last test of the gate, and the next needs "
-                f"{self._config.gate.min_fresh_clusters}; a part of what you correct is held out: half at first, later "
-                "a fifth",
-                hint="strop feedback add, then strop night",
+                f"{fresh} held-out corrections came since the last test of the gate (near-duplicates count once), and "
+                f"the next needs {self._judging}",
+                hint=f"{self._ask(self._judging - fresh)}; then strop night",
             )
+
+    def share(self) -> str:
+        """How much of what is corrected next is held out, in words: the gate counts nothing else."""
+        settings = self._config.feedback
+        gate, _ = self._corrected()
+        return "every second one is" if gate < settings.gate_prompts else f"about one in {settings.gate_one_in} is"
+
+    def _ask(self, more_gate: int, more_train: int = 0) -> str:
+        """What a person is asked for, so that so many more corrections are held out and so many more train."""
+        settings, (gate, train) = self._config.feedback, self._corrected()
+        shares = {"gate_prompts": settings.gate_prompts, "gate_one_in": settings.gate_one_in}
+        more = corrections_for(gate, train, more_gate=more_gate, more_train=more_train, **shares)
+        answers = "1 more answer" if more == 1 else f"{more} more answers"
+        return f"correct about {answers}, to different questions ({self.share()} held out): {_ADD}"
+
+    def _corrected(self) -> tuple[int, int]:
+        with Ledger.open(self._home.ledger_db, scrubber=self._config.feedback.scrub.scrubber()) as ledger:
+            return corrected(ledger)
 
     def settled_by_gate(self, rows: Sequence[GateRow]) -> bool:
         """Whether these corrections are enough for a test, so that no person is asked."""

@@ -36,7 +36,8 @@ RUN_STATES: Mapping[str, RunState] = {"promote": "promoted", "keep": "kept", "un
 class NightReport:
     """What a night came to. `seconds` is by step, `rows` and `feedback` are counts, `live` is the live tag after it.
 
-    `pushed` says what came of `hub.push_on_promote`, None where nothing was to be pushed.
+    `pushed` says what came of `hub.push_on_promote`, None where nothing was to be pushed; `share` how much of what is
+    corrected next is held out, where the gate wants to see more.
     """
 
     run_id: str
@@ -51,6 +52,7 @@ class NightReport:
     live: str
     report: str
     pushed: "Told | None" = None
+    share: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -66,7 +68,9 @@ class NightReport:
             "undecided": f"undecided: {self.live} stays live",
         }[self.outcome]
         hub = [f"hub: {self.pushed.sentence}"] if self.pushed else []
-        return "\n".join([said, *(f"  - {reason}" for reason in self.reasons), *hub, f"report: {self.report}"])
+        # "12 more" is said of held-out ones, and a person corrects answers of which only some are held out.
+        share = [f"of the answers that you correct next, {self.share} held out"] if self.share else []
+        return "\n".join([said, *(f"  - {reason}" for reason in self.reasons), *share, *hub, f"report: {self.report}"])
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -115,7 +119,7 @@ def alone(home: Home) -> AbstractContextManager[object]:
 def _check_due(home: Home, config: Config, *, locked: bool = False) -> None:
     from strop.schedule import due
 
-    state = due(home, config)
+    state = due(home, config, alone=locked)
     if not state.due:
         raise NothingToDo(f"no night is due: {state.reason}", hint="strop night runs one all the same")
 
@@ -126,7 +130,8 @@ def _run(home: Home, config: Config, journal: Journal, trigger: str, on_progress
         settle(home)
         if (receipt := keep_retention(home, config)) is not None:
             on_progress("forget", 1.0, receipt.sentence)
-        judged = NightSteps(home, config, journal, run_id, on_progress).play()
+        night = NightSteps(home, config, journal, run_id, on_progress)
+        judged = night.play()
     except NothingToDo as error:
         journal.finish_run(run_id, "nothing_to_do", str(error))
         raise
@@ -140,10 +145,11 @@ def _run(home: Home, config: Config, journal: Journal, trigger: str, on_progress
         journal.finish_run(run_id, "failed", f"{type(error).__name__}: {error}")
         raise
     journal.finish_run(run_id, RUN_STATES[judged.outcome], judged.reasons[0] if judged.reasons else "")
-    return _report(judged, run_id, journal)
+    share = night.evidence.share() if judged.outcome == "undecided" else ""
+    return _report(judged, run_id, journal, share)
 
 
-def _report(judged: Judged, run_id: str, journal: Journal) -> NightReport:
+def _report(judged: Judged, run_id: str, journal: Journal, share: str) -> NightReport:
     seconds = {step.name: step.seconds or 0.0 for step in journal.steps(run_id)}
     return NightReport(
         run_id=run_id,
@@ -158,4 +164,5 @@ def _report(judged: Judged, run_id: str, journal: Journal) -> NightReport:
         live=judged.live,
         report=str(judged.report),
         pushed=judged.pushed,
+        share=share,
     )

@@ -13,29 +13,35 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from types import FrameType
 from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from strop.config import Config
+from strop.errors import Locked
 from strop.files import write_json
 from strop.home import Home
 from strop.journal import Journal, RunRow
 
-# A night that is killed is taken up again in the same window, but not for ever: one poisoned row must not keep the
-# processor busy until morning.
+# A night that is killed or fails is taken up again in the same window, but not for ever: one poisoned row must not
+# keep the processor busy until morning.
 MAX_ATTEMPTS = 3
+# What made it fail (a full disk, a server that is not up) may pass: so long after the first time, twice that after the
+# second.
+RETRY_S = 15 * 60
+_UNSETTLED = frozenset({"interrupted", "running", "failed"})
 TICK_S = 60
 log = logging.getLogger("strop.schedule")
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Whether a night should start now, why, and when the next window opens (aware, in the person's zone).
+    """Whether a night should start now, why, and when the next one can (aware, in the person's zone).
 
-    `opened` is when the present window did: every one is good for one night.
+    That is when the next window opens, or sooner where a failed night is tried again. `opened` is when the present
+    window did: every one is good for one night.
     """
 
     due: bool
@@ -72,8 +78,12 @@ def is_due(last_started: datetime | None, now: datetime, hour: int, minute: int,
     return last_started is None or last_started < opening(now, hour, minute, tz)
 
 
-def due(home: Home, config: Config, now: datetime | None = None) -> Due:
-    """What the journal says about this moment. An interrupted run leaves its night due, up to MAX_ATTEMPTS."""
+def due(home: Home, config: Config, now: datetime | None = None, *, alone: bool = False) -> Due:
+    """What the journal says about this moment.
+
+    A run that was killed or failed leaves its night due, up to MAX_ATTEMPTS; a failed one after a while. `alone`: the
+    caller holds the night lock, so that whatever run is still open was killed.
+    """
     now = now or datetime.now(UTC)
     tz, hour, minute = zone(config.night.timezone), config.night.hour, config.night.minute
     following = next_opening(now, hour, minute, tz)
@@ -82,14 +92,34 @@ def due(home: Home, config: Config, now: datetime | None = None) -> Due:
     if (wanted := rebuild_wanted(home)) is not None and opened < wanted <= now:
         opened, since = wanted, f"since a rebuild was asked for at {wanted.astimezone(tz):%H:%M on %d %B}"
     runs = _runs_since(home, opened)
-    if finished := [run for run in runs if run.state not in ("interrupted", "running")]:
+    if finished := [run for run in runs if run.state not in _UNSETTLED]:
         return Due(False, f"run {finished[0].id} ended as {finished[0].state} {since}", following, opened)
-    if runs and night_running(home):
-        return Due(False, f"run {runs[0].id} is running", following, opened)
+    if not alone and night_running(home):
+        running = f"run {runs[0].id} is running" if runs else "another command holds this home"
+        return Due(False, running, following, opened)
     if len(runs) >= MAX_ATTEMPTS:
-        return Due(False, f"{len(runs)} runs were interrupted {since}; waiting for the next night", following, opened)
-    reason = f"run {runs[0].id} was interrupted {since}" if runs else f"no run {since}"
-    return Due(True, reason, following, opened)
+        reason = f"{len(runs)} runs were interrupted or failed {since}; waiting for the next night"
+        return Due(False, reason, following, opened)
+    if (again := _again(runs)) is not None and now < again:
+        again = again.astimezone(tz)
+        return Due(False, f"run {runs[0].id} failed; it is tried again at {again:%H:%M}", again, opened)
+    return Due(True, f"run {runs[0].id} {_ended_as(runs[0])} {since}" if runs else f"no run {since}", following, opened)
+
+
+def _again(runs: list[RunRow]) -> datetime | None:
+    """From when on a night may be tried again whose newest run failed. `runs` are those of the window, newest first."""
+    if not runs or runs[0].state != "failed" or runs[0].ended is None:
+        return None
+    return runs[0].ended + backoff(sum(run.state == "failed" for run in runs))
+
+
+def backoff(failures: int) -> timedelta:
+    """How long to wait after so many failures in one window."""
+    return timedelta(seconds=RETRY_S * 2 ** (failures - 1))
+
+
+def _ended_as(run: RunRow) -> str:
+    return "failed" if run.state == "failed" else "was interrupted"
 
 
 def want_rebuild(home: Home) -> None:
@@ -109,7 +139,7 @@ def _runs_since(home: Home, moment: datetime) -> list[RunRow]:
     if not home.state_db.exists():  # a question must not make a home
         return []
     with Journal(home.state_db) as journal:
-        return journal.runs_since(moment)
+        return [run for run in journal.runs_since(moment) if run.trigger != "judge"]  # a person's word is no night
 
 
 def night_running(home: Home) -> bool:
@@ -124,6 +154,34 @@ def night_running(home: Home) -> bool:
             return False
     except filelock.Timeout:
         return True
+
+
+def last_night(home: Home) -> RunRow | None:
+    """The newest run as it stands: one whose process was killed is interrupted, and says where.
+
+    A run is closed before its lock is let go. So a row that is open before and after the lock was seen free is that of
+    a process that is no more.
+    """
+    if not home.state_db.exists():
+        return None
+    with Journal(home.state_db) as journal:
+        before = journal.last_run()
+        if before is None or before.state != "running" or night_running(home):
+            return before
+        now = journal.last_run()
+        if now is None or now.id != before.id or now.state != "running":
+            return now
+        command = "strop judge" if now.trigger == "judge" else "strop night"
+        reason = f"was killed {_place(journal, now)}; {command} goes on from there"
+        return replace(now, state="interrupted", reason=reason)
+
+
+def _place(journal: Journal, run: RunRow) -> str:
+    """Where an open run is, by its steps."""
+    steps = journal.steps(run.id)
+    if not steps:
+        return "before its first step"
+    return f"{'at' if steps[-1].state == 'running' else 'after'} step {steps[-1].name}"
 
 
 def night_command(home: Home) -> list[str]:
@@ -141,8 +199,10 @@ class Ticker:
     home: Home
     load: Callable[[], Config]
     command: Callable[[Home], list[str]] = night_command
+    backoff: Callable[[int], timedelta] = backoff
     _window: datetime | None = None
     _left: int = MAX_ATTEMPTS
+    _again: datetime | None = None
     _child: subprocess.Popen[bytes] | None = None
     _stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -153,15 +213,20 @@ class Ticker:
         """
         state = due(self.home, self.load(), now)
         if state.opened != self._window:
-            self._window, self._left = state.opened, MAX_ATTEMPTS
-        if not state.due or not self._left or self._stopping.is_set():
+            self._window, self._left, self._again = state.opened, MAX_ATTEMPTS, None
+        early = self._again is not None and (now or datetime.now(UTC)) < self._again
+        if not state.due or not self._left or early or self._stopping.is_set():
             log.debug("not due: %s", state.reason)
             return None
         log.info("night starts: %s", state.reason)
         self._child = subprocess.Popen(self.command(self.home), stdin=subprocess.DEVNULL)
         code = self._child.wait()
+        if code == Locked.exit_code:  # another command was faster: that is no failure of the night
+            log.info("another run holds the home; looking again")
+            return code
         self._left = self._left - 1 if code else 0
         if code:
+            self._again = (now or datetime.now(UTC)) + self.backoff(MAX_ATTEMPTS - self._left)
             log.error("night ended with exit code %d; see: strop status", code)
         else:
             log.info("night ended; the next one is due at %s", state.next.isoformat(timespec="minutes"))

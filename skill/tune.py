@@ -15,6 +15,7 @@ from strop.files import canonical_json, sha256_bytes, sha256_file
 from strop.home import Home
 from strop.setup import OnProgress, certified, need_room
 from strop.trainer import rowfile
+from strop.trainer.held import LEAST_HELD
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.plan import Plan
 from strop.trainer.run import Trained, made_plan
@@ -43,7 +44,8 @@ class TuneReport:
         """For a terminal."""
         held = self.trained.manifest["held_out"]
         loss = (
-            f"held-out loss {held['loss_before']:.3f} -> {held['loss_after']:.3f} nats a token ({held['rows']} rows)"
+            f"held-out loss {held['loss_before']:.3f} -> {held['loss_after']:.3f} nats a token "
+            f"({_held_rows(held['rows'])})"
             if held
             else "no held-out loss: there were too few rows to hold one out"
         )
@@ -62,6 +64,11 @@ class TuneReport:
             "training": self.trained.as_dict(),
             "held_out": self.trained.manifest["held_out"],
         }
+
+
+def _held_rows(count: int) -> str:
+    rows = "1 row" if count == 1 else f"{count} rows"
+    return rows if count >= LEAST_HELD else f"{rows}: too few to say anything"
 
 
 def tune(

@@ -211,6 +211,13 @@ def _restore_splitter(gguf: Path, tokenizer_json: Path) -> None:
 
 
 def _from_folder(folder: Path, ref: str, licence: str) -> BaseModel:
+    files = [folder / "config.json", folder / "tokenizer.json", *check_folder(folder)]
+    digest = sha256_bytes(canonical_json({path.name: _file_sha256(folder, path) for path in files}).encode())
+    return BaseModel(ref, folder, None, digest, sha256_bytes(chat_template(folder).encode()), licence)
+
+
+def check_folder(folder: Path) -> list[Path]:
+    """The files with the weights of a model folder. Raises UnknownModel for a folder that holds no whole model."""
     weights = _weights(folder)
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).is_file():
@@ -220,9 +227,7 @@ def _from_folder(folder: Path, ref: str, licence: str) -> BaseModel:
             f"{folder} holds an adapter beside the model, which would be loaded with it",
             hint="keep adapters in folders of their own",
         )
-    files = [folder / "config.json", folder / "tokenizer.json", *weights]
-    digest = sha256_bytes(canonical_json({path.name: _file_sha256(folder, path) for path in files}).encode())
-    return BaseModel(ref, folder, None, digest, sha256_bytes(chat_template(folder).encode()), licence)
+    return weights
 
 
 def _weights(folder: Path) -> list[Path]:

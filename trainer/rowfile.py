@@ -16,13 +16,13 @@ naming the line, the column and what was expected; nothing is guessed and nothin
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from strop.errors import BadTrainingFile, TrainingFailed, UsageError
 from strop.trainer import checks
-from strop.trainer.messages import PLAIN, Answer, Message, Reader, Request, kind_of
+from strop.trainer.messages import PLAIN, Answer, Message, Reader, Request, kind_of, strings, texts
 
 Kind = Literal["text", "messages", "completion", "preference", "rated", "hindsight", "task"]
 _COLUMNS: Mapping[Kind, tuple[str, ...]] = {
@@ -89,10 +89,11 @@ _THUMBS_IN_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RowFile:
-    """A file's rows, all of one kind."""
+    """A file's rows, all of one kind. `names` says what columns are called in it where that is not our name."""
 
     kind: Kind
     rows: tuple[Row, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(path: Path) -> RowFile:
@@ -110,10 +111,27 @@ def read(path: Path) -> RowFile:
     parsed = [(number, *_named(_object(path, number, line))) for number, line in enumerate(lines, 1) if line.strip()]
     if not parsed:
         raise BadTrainingFile(f"{path.name} holds no rows", hint=f"a row is one JSON object a line: {_FORMATS}")
-    number, data, _ = parsed[0]
+    number, data, names = parsed[0]
     kind = _kind(path, number, data)
-    rows = (_rows(Reader(path, number, names), data, kind) for number, data, names in parsed)
-    return RowFile(kind, tuple(row for of_line in rows for row in of_line))
+    rows = (_rows(Reader(path, number, named), data, kind) for number, data, named in parsed)
+    return RowFile(kind, tuple(row for of_line in rows for row in of_line), names)
+
+
+def said(file: RowFile, row: Row) -> Iterator[tuple[str, str]]:
+    """Every text of a row that a model reads or writes, with the column that it stands in, as the file calls it."""
+    answer = {"preference": "chosen", "messages": f"messages[{len(row.messages)}]"}.get(file.kind, "completion")
+    context = "messages" if file.kind == "messages" else "prompt"
+    alone = context == "prompt" and len(row.messages) == 1
+    columns: list[tuple[str, Answer | Message | None]] = [
+        *((context if alone else f"{context}[{place}]", message) for place, message in enumerate(row.messages)),
+        *((answer, row.answer), ("rejected", row.rejected), ("feedback", row.feedback or None)),
+    ]
+    for column, value in columns:
+        root, bracket, rest = column.partition("[")
+        for text in texts(value) if value is not None else ():
+            yield f"{file.names.get(root, root)}{bracket}{rest}", text
+    for text in strings(row.request.tools):
+        yield file.names.get("tools", "tools"), text
 
 
 def counts(file: RowFile) -> dict[str, int]:

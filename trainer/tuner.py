@@ -139,7 +139,7 @@ class HuggingFaceTuner:
         wanted |= {"max_length": max_length, f"{method}_epochs": epochs, f"{method}_learning_rate": learning_rate}
         recipe = replace(_recipe(method, wanted, _precision(model), seed), load_in=kept.load_in)
         stage = recipe.stages[0]
-        data = rendered(rows, stage, tokenizer, recipe, 0.0)
+        data = rendered(rows, stage, tokenizer, recipe)
         with _fresh_lora(_bare(model), recipe) as lora, tempfile.TemporaryDirectory() as scratch:
             started = monotonic()
             with _silent(on_progress) as told:

@@ -2,9 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from time import monotonic
@@ -14,6 +13,7 @@ from strop.errors import BadTrainingFile, NotEnoughData, TrainingFailed
 from strop.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_manifest
 from strop.trainer import plan, rowfile
 from strop.trainer.checkpoints import METRICS, Checkpoints, Counted, Record, as_lines
+from strop.trainer.held import held_prompts, prompt_of
 from strop.trainer.measure import AnyExample, Held, hold_loss, peak_bytes
 from strop.trainer.methods import grpo
 from strop.trainer.recipe import Recipe, Stage, StageRecipe, from_dict
@@ -47,8 +47,8 @@ _METHOD_FOR: Mapping[rowfile.Kind, Stage] = {
 class Job:
     """What to train: `files` maps a method to its rows, `base` is `BaseModel.facts()` with the folder beside it.
 
-    `held_share` of the rows (by a hash, so that the same rows are held out each time) is not trained on, and the
-    loss on it is reported before and after. In the folder `run`, where one is named, a checkpoint is kept every
+    `held_share` of the rows (by a hash, so that the same rows are held out each time; see `held`) is not trained on,
+    and the loss on it is reported before and after. In the folder `run`, where one is named, a checkpoint is kept every
     `checkpoint_s` seconds, and the same job goes on from it. The base's own answers to general prompts are kept in the
     folder `replays`; where none is named there is no replay, and how much was forgotten is not measured.
     """
@@ -95,9 +95,8 @@ def work(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     files = {method: rowfile.read(Path(path)) for method, path in job.files.items()}
     threads = plan.set_threads()
     model, tokenizer = load_base(Path(job.base_folder), recipe.precision, recipe.load_in)
-    rows = {
-        stage.method: rendered(files[stage.method], stage, tokenizer, recipe, job.held_share) for stage in recipe.stages
-    }
+    held_out = held_prompts((_taken(files[stage.method], stage.method) for stage in recipe.stages), job.held_share)
+    rows = {stage.method: rendered(files[stage.method], stage, tokenizer, recipe, held_out) for stage in recipe.stages}
     lora = add_lora(model, recipe)
     replay = (
         Replay(lora, tokenizer, Path(job.replays), f"{job.base['sha256']} {recipe.precision} {recipe.load_in}")
@@ -218,32 +217,53 @@ def check_kind(file: rowfile.RowFile, stage: Stage) -> None:
     )
 
 
-def rendered(file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe: Recipe, held_share: float) -> Rendered:
-    """The rows of a file as one stage takes them. Raises BadTrainingFile naming the line, and NotEnoughData."""
+def _taken(file: rowfile.RowFile, stage: Stage) -> list[rowfile.Row]:
+    """The rows that a stage learns from: of rated answers, SFT copies those that were liked."""
+    return [row for row in file.rows if stage != "sft" or row.label is not False]
+
+
+def rendered(
+    file: rowfile.RowFile, stage: StageRecipe, tokenizer: Any, recipe: Recipe, held_out: Collection[str] = ()
+) -> Rendered:
+    """The rows of a file as one stage takes them; those to the prompts `held_out` are for measuring.
+
+    Raises BadTrainingFile naming the line and the column, and NotEnoughData.
+    """
     check_kind(file, stage.method)
     if file.kind == "task":
-        held_share = 0.0  # no answer is wanted that a loss could be measured on
+        held_out = ()  # no answer is wanted that a loss could be measured on
     train: list[AnyExample] = []
     held: list[AnyExample] = []
     left_out = 0
-    # Of rated answers, SFT copies those that were liked.
-    for row in (row for row in file.rows if stage.method != "sft" or row.label is not False):
+    for row in _taken(file, stage.method):
+        _refuse_control(file, row, tokenizer)
         example = _example(row, stage, tokenizer)
         if max(_longest(example), 1) > recipe.max_length:
             left_out += 1
-        elif held_share and _fraction(row) < held_share:
+        elif prompt_of(row) in held_out:
             held.append(example)
         else:
             train.append(example)
     train.sort(key=repr)  # a seed gives the same order, however the rows came
-    if held_share and not held and len(train) > 1:
-        held.append(train.pop())
     if not train:
         raise NotEnoughData(
             f"no row is left to train on: {left_out} of {len(file.rows)} are longer than {recipe.max_length} tokens",
             hint="raise --max-length or shorten the rows",
         )
     return Rendered(tuple(train), tuple(held), left_out)
+
+
+def _refuse_control(file: rowfile.RowFile, row: rowfile.Row, tokenizer: Any) -> None:
+    """Raise BadTrainingFile for a text that spells a control token. Plain text is learned as it stands."""
+    if file.kind == "text":
+        return
+    render = Renderer(tokenizer)
+    for column, text in rowfile.said(file, row):
+        if (found := render.control_text(text)) is not None:
+            raise BadTrainingFile(
+                f"line {row.line}, column {column!r} holds the control token {found!r}, which would become a real one",
+                hint="remove the row or spell the token differently",
+            )
 
 
 def _example(row: rowfile.Row, stage: StageRecipe, tokenizer: Any) -> AnyExample:
@@ -273,9 +293,3 @@ def _longest(example: AnyExample) -> int:
     if isinstance(example, HintedExample):
         return len(example.hinted_ids) + len(example.completion_ids)
     return example.tokens
-
-
-def _fraction(row: rowfile.Row) -> float:
-    """A number in [0, 1) that depends on the row's prompt alone: a prompt is held out everywhere or nowhere."""
-    key = "\n".join(message["content"] for message in row.messages) or row.text
-    return int(sha256(key.encode()).hexdigest()[:12], 16) / 16**12

@@ -25,6 +25,7 @@ from strop.errors import Missing, TargetDown, TargetError
 
 _START_S = 120.0
 _STOP_S = 10.0
+_END_S = 1.0
 _FORCING = 1000.0  # added to one logit: no other token has a chance
 _FORCED_TOKENS = 8
 _EVERY = 1 << 20  # more tokens than any vocabulary has
@@ -185,7 +186,10 @@ class LlamaServer:
             raise TargetError(f"llama-server did not answer: {type(error).__name__}", hint="strop doctor") from error
         if response.status_code != 200:
             raise TargetError(f"llama-server refused {path}: {_reason(response)}", hint="strop doctor")
-        return response.json()
+        try:
+            return response.json()
+        except ValueError as error:
+            raise TargetError(f"llama-server's answer to {path} is not JSON", hint="strop doctor") from error
 
 
 class LlamaChild:
@@ -204,6 +208,21 @@ class LlamaChild:
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
+
+    def said_of_its_end(self) -> TargetError | None:
+        """The error that says so where the process has ended by itself; None where it still runs.
+
+        Its connections close a moment before it can be seen to have ended.
+        """
+        try:
+            code = self._process.wait(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            return None
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return TargetError(
+            f"llama-server {how} before its answer was whole; where memory is short, the system does that",
+            hint="the same command again; STROP_LLAMA_LOG=1 before it shows what llama-server says",
+        )
 
     def close(self) -> None:
         """End the process, whatever it is doing; it takes ten seconds at most. Safe to repeat."""
@@ -235,6 +254,10 @@ class LlamaCppTarget:
         try:
             with httpx2.Client(base_url=child.url, headers=child.headers, timeout=600.0, trust_env=False) as client:
                 yield LlamaServer(client, self._slots)
+        except TargetError as error:
+            if error.__cause__ is None:  # it answered, with a no
+                raise
+            raise (child.said_of_its_end() or error) from error.__cause__
         finally:
             child.close()
 

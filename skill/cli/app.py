@@ -34,9 +34,10 @@ from strop.cli import (
     system,
     train,
     tune,
+    unforeseen,
     versions,
 )
-from strop.errors import Missing, StropError, UsageError
+from strop.errors import StropError, UsageError
 from strop.home import Home
 
 # Click's own class for a wrong call; Typer carries a copy of Click and does not name this one.
@@ -121,11 +122,6 @@ def run(args: list[str]) -> int:
     try:
         code = app(args=args, prog_name="strop", standalone_mode=False)
         sys.stdout.flush()
-    except StropError as error:
-        if verbose:
-            _traceback()
-        output.fail(error, as_json=as_json)
-        return error.exit_code
     except _WrongCall as error:
         return _wrong_call(error, as_json=as_json)
     except (typer.Abort, KeyboardInterrupt):
@@ -136,10 +132,17 @@ def run(args: list[str]) -> int:
     except Exception as error:
         if verbose:
             _traceback()
-        told = _unexpected(error, args)
-        output.fail(told, as_json=as_json)
-        return told.exit_code
+        return _failed(unforeseen.told(error, args), as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _failed(error: StropError, *, as_json: bool) -> int:
+    try:
+        output.fail(error, as_json=as_json)
+    except OSError:  # where stdout itself is what cannot be written
+        output.fail(error, as_json=False)
+        _let_go_of_stdout()
+    return error.exit_code
 
 
 def _wrong_call(error: Exception, *, as_json: bool) -> int:
@@ -152,21 +155,6 @@ def _wrong_call(error: Exception, *, as_json: bool) -> int:
     return UsageError.exit_code
 
 
-def _unexpected(error: Exception, args: list[str]) -> StropError:
-    """What no code of ours foresaw, as one line; packages and space that are not there have words of their own."""
-    import errno
-    import shlex
-
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("strop"):
-        return Missing(f"the package {error.name} is not installed", hint="pip install 'strop[all]'")
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return StropError(f"no space is left: {error}", hint="free some space, then the same command again")
-
-    said = str(error).splitlines()
-    text = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
-    return StropError(text, hint=f"strop --verbose {shlex.join(args)} shows where it happened")
-
-
 def _traceback() -> None:
     import traceback
 
@@ -174,10 +162,15 @@ def _traceback() -> None:
 
 
 def _reader_is_gone() -> int:
-    """Stdout was closed by its reader (`strop feedback list | head`): end without a second error at exit."""
+    """Stdout was closed by its reader (`strop feedback list | head`)."""
+    _let_go_of_stdout()
+    return 1
+
+
+def _let_go_of_stdout() -> None:
+    """What is still to be written goes nowhere, so that there is no second error at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
 
 
 def _quiet_libraries(verbose: bool) -> None:

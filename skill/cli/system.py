@@ -9,6 +9,7 @@ from strop.cli.tune import Target
 from strop.errors import Missing
 
 if TYPE_CHECKING:
+    from strop.config import Config
     from strop.doctor import Check
     from strop.home import Home
 
@@ -37,28 +38,43 @@ def init(
     What is not named keeps its value. For a base in safetensors it fetches llama.cpp's converter, once. Safe to repeat.
     """
     from strop.config import save
-    from strop.doctor import check_ollama
     from strop.setup import wants_converter
+    from strop.trainer.names import checked
 
+    home = session(ctx).home
     asked = {
-        "model": model,
+        "model": checked(model) if model is not None else None,
         "target": target.value if target else None,
         "ollama.alias": alias,
-        "ollama.host": ollama_host,
+        "ollama.host": _address(home, ollama_host) if ollama_host is not None else None,
         "ollama.allow_vulnerable": allow_vulnerable or None,
     }
-    home = session(ctx).home.ensure()
-    config = save(home, {key: value for key, value in asked.items() if value is not None})
+    config = save(home.ensure(), {key: value for key, value in asked.items() if value is not None})
     if not no_converter and wants_converter(config.model):
         _make_converter(home)
     facts = {"home": str(home.path), "settings": str(home.config_file), "model": config.model, "target": config.target}
     show(facts, as_json=as_json, human=lambda: table(("what", "value"), list(facts.items())))
-    ollama = check_ollama(config) if config.target == "ollama" else None
-    if ollama is not None and ollama.ok is False:
-        note(f"warning: {ollama.reason}")
-        hint(ollama.fix)
-    else:
+    _look_for_ollama(config, named=ollama_host is not None)
+
+
+def _address(home: "Home", host: str) -> str:
+    """The address that is meant. Raises ConfigError for none, and for another machine where that is not allowed."""
+    from strop.config import load
+    from strop.deploy.targets.ollama_api import loopback_host
+
+    return loopback_host(host, allow_remote=load(home).ollama.allow_remote)
+
+
+def _look_for_ollama(config: "Config", *, named: bool) -> None:
+    """Warn where Ollama is the target, or was `named`, and does not answer or must not be used."""
+    from strop.doctor import NO_ANSWER, check_ollama
+
+    found = check_ollama(config) if named or config.target == "ollama" else None
+    if found is None or (found.ok is not False and found.value != NO_ANSWER):
         hint("strop doctor")
+        return
+    note(f"warning: {found.reason}" if found.ok is False else f"warning: nothing answers at {config.ollama.host}")
+    hint(found.fix or "ollama serve")
 
 
 def _make_converter(home: "Home") -> None:

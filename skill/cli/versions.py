@@ -65,12 +65,12 @@ def status(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     """
     from strop.config import load
     from strop.feedback import Ledger
-    from strop.schedule import due, night_running
+    from strop.schedule import due, last_night, night_running
     from strop.server.report import serving
 
     home = session(ctx).home
     _, live, previous = _versions(home)
-    run = _last_run(home)
+    run = last_night(home)
     upcoming = due(home, load(home))
     feedback: dict[str, int] = {"interactions": 0}
     if home.ledger_db.exists():
@@ -87,7 +87,7 @@ def status(ctx: typer.Context, as_json: JsonFlag = False) -> None:
         "serving": serving(home, _tag(live)),
     }
     show(data, as_json=as_json, human=lambda: _print_status(data, upcoming.next))
-    hint("strop chat" if live else "strop night")
+    hint("strop chat" if live and not (run and run.state == "interrupted") else "strop night")
 
 
 def _versions(home: Home) -> "tuple[tuple[Version, ...], Version | None, Version | None]":
@@ -98,15 +98,6 @@ def _versions(home: Home) -> "tuple[tuple[Version, ...], Version | None, Version
         return (), None, None
     kept = Versions(home.state_db)
     return kept.list(), kept.live(), kept.previous()
-
-
-def _last_run(home: Home) -> "RunRow | None":
-    from strop.journal import Journal
-
-    if not home.state_db.exists():
-        return None
-    with Journal(home.state_db) as journal:
-        return journal.last_run()
 
 
 def _tag(version: "Version | None") -> str | None:
@@ -162,5 +153,6 @@ def _print_status(data: dict[str, Any], following: datetime) -> None:
 
 
 def _next_words(is_due: bool, following: datetime) -> str:
-    hours = (following - datetime.now(UTC)).total_seconds() / 3600
-    return "due now" if is_due else f"{following:%d %B at %H:%M}, in {hours:.0f} hours"
+    minutes = (following - datetime.now(UTC)).total_seconds() / 60
+    away = f"{minutes / 60:.0f} hours" if minutes > 90 else f"{minutes:.0f} minutes"
+    return "due now" if is_due else f"{following:%d %B at %H:%M}, in {away}"

@@ -7,28 +7,28 @@ the collector, the night, the gate, the release.
 
 import random
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from strop import night
 from strop.config import Config, load, save
+from strop.demo.kept import Kept, marked
 from strop.demo.person import Wish, dealt, likes, wishes
 from strop.demo.show import DemoReport, Night, Share
 from strop.deploy.targets.base import Target
 from strop.deploy.versions import Version, Versions
-from strop.errors import NothingToDo, StropError, UsageError
+from strop.errors import Locked, NothingToDo, StropError, UsageError
 from strop.feedback import FeedbackCollector, Ledger
-from strop.files import write_json
 from strop.home import Home
 from strop.ledger import rules
 from strop.nightsteps import MEASURED
 from strop.setup import OnProgress, prepare
+from strop.steps import input_hash
 from strop.target import open_target
 
-MARK = "demo.json"
 ANSWER_TOKENS = 64
 # The gate hears the current model out a little longer: cut at 64 tokens, a ramble looks shorter than it is.
 GATE_ANSWER_TOKENS = 128
@@ -49,37 +49,83 @@ class _Answered:
 
 
 def run(home: Home, *, target: Literal["llamacpp", "ollama"] = "llamacpp", on_progress: OnProgress) -> DemoReport:
-    """Play both nights. Raises UsageError for a home that holds other people's feedback, and what a night raises.
+    """Play both nights; a demo that was stopped goes on where it was. The report's `exit_code` is 1 where a night did
+    not come out as it must.
 
-    The report says whether the nights came out as they must; `report.exit_code` is 1 where one did not.
+    Raises UsageError for a home that holds other people's feedback, NothingToDo where feedback was given in the
+    demo's, Locked while another demo plays there, and what a night raises.
     """
+    _check_ours(home)
+    with _alone(home):
+        config = _settings(home, target, "strop-demo")
+        kept = Kept(home, _key(config))
+        if kept.state() != "playing":
+            return _from_the_start(home, config, kept, on_progress)
+        on_progress("demo", None, "going on where it was stopped")
+        try:
+            return _play(home, config, kept, on_progress)
+        except NothingToDo:  # stopped in the instant between a night's end and the note of it
+            return _from_the_start(home, config, kept, on_progress)
+
+
+def _from_the_start(home: Home, config: Config, kept: Kept, on_progress: OnProgress) -> DemoReport:
     _clear(home)
-    write_json(home.path / MARK, {"kind": "demo"})
-    config = _settings(home, target, "strop-demo")
+    kept.begin()
+    return _play(home, config, kept, on_progress)
+
+
+def _play(home: Home, config: Config, kept: Kept, on_progress: OnProgress) -> DemoReport:
     server = open_target(home, config)
     ground = prepare(home, config, server, on_progress)
     everyday = wishes()
     asked = (*everyday[:REACTED_TO], *everyday[-HELD_OUT:])
-    said = _answers(server, ground.version, asked, on_progress, "base answers")
+    said = _answers(kept, server, ground.version, asked, on_progress, "base answers")
     reacted, further = said[:REACTED_TO], said[REACTED_TO:]
-    one = _night_one(home, config, reacted, further, on_progress)
-    two = _night_two(home, target, reacted, further, on_progress)
+    one = _night_one(home, config, kept, reacted, further, on_progress)
+    two = _night_two(home, config.target, kept, reacted, further, on_progress)
+    kept.end()
     return DemoReport((one, two), str(home.path), config.target)
 
 
+def _key(config: Config) -> str:
+    """All that a demo's answers and nights follow from, as one hash."""
+    asked = [(wish.prompt, wish.answer) for wish in wishes()]
+    return input_hash(config.digest(), asked, SEED, CORRECTED, REACTED_TO, HELD_OUT, ANSWER_TOKENS)
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """One demo at a time plays in a home. Raises Locked."""
+    from filelock import FileLock, Timeout
+
+    try:
+        lock = FileLock(home.locks / "demo.lock", timeout=0, mode=0o600).acquire()
+    except Timeout:
+        raise Locked(f"another demo plays in {home.path}", hint="strop --home ANOTHER-FOLDER demo") from None
+    with lock:
+        yield
+
+
 def _night_one(
-    home: Home, config: Config, reacted: Sequence[_Answered], further: Sequence[_Answered], on_progress: OnProgress
+    home: Home,
+    config: Config,
+    kept: Kept,
+    reacted: Sequence[_Answered],
+    further: Sequence[_Answered],
+    on_progress: OnProgress,
 ) -> Night:
     _react(home, reacted, [said.wish.answer for said in reacted], lambda said: likes(said.answer))
-    report = night.run(home, config, trigger="demo", on_progress=_named("night one", on_progress))
-    live = _live(home)
-    after = _answers(open_target(home, config), live, [s.wish for s in further], on_progress, "night one: held-out")
+    told = _named("night one", on_progress)
+    report = kept.report("night one", lambda: night.run(home, config, trigger="demo", on_progress=told))
+    live, asked = _live(home), [said.wish for said in further]
+    after = _answers(kept, open_target(home, config), live, asked, on_progress, "night one: held-out")
     return _shown("a real signal", "promote", report, live, further, after)
 
 
 def _night_two(
     home: Home,
     target: Literal["llamacpp", "ollama"],
+    kept: Kept,
     reacted: Sequence[_Answered],
     further: Sequence[_Answered],
     on_progress: OnProgress,
@@ -91,13 +137,12 @@ def _night_two(
     coin = random.Random(SEED)  # noqa: S311 (a fixed coin is what the demo needs)
     wrong = dealt([said.wish.answer for said in reacted], coin.randrange(20, len(reacted) - 20))
     _react(other, reacted, wrong, lambda said: coin.random() < 0.5)
-    report = night.run(other, config, trigger="demo", on_progress=_named("night two", on_progress))
-    live = _live(other)
+    told = _named("night two", on_progress)
+    report = kept.report("night two", lambda: night.run(other, config, trigger="demo", on_progress=told))
+    live, asked = _live(other), [said.wish for said in further]
     after = further
     if live.number != 0:
-        after = _answers(
-            open_target(other, config), live, [s.wish for s in further], on_progress, "night two: held-out"
-        )
+        after = _answers(kept, open_target(other, config), live, asked, on_progress, "night two: held-out")
     return _shown("noise", "keep", report, live, further, after)
 
 
@@ -117,17 +162,22 @@ def _react(home: Home, reacted: Sequence[_Answered], corrections: Sequence[str],
 
 
 def _answers(
-    target: Target, version: Version, asked: Sequence[Wish], on_progress: OnProgress, name: str
+    kept: Kept, target: Target, version: Version, asked: Sequence[Wish], on_progress: OnProgress, name: str
 ) -> list[_Answered]:
     """The version's answers, as users get them."""
-    texts: list[str] = []
-    with target.serve(version) as server:
-        for start in range(0, len(asked), 32):
-            part = [[{"role": "user", "content": wish.prompt}] for wish in asked[start : start + 32]]
-            given = server.generate(part, max_tokens=ANSWER_TOKENS)
-            # The ledger refuses a NUL, which a random model may well write.
-            texts += [answer.text.replace("\0", "").strip() for answer in given]
-            on_progress(name, len(texts) / len(asked), f"{len(texts)} of {len(asked)} prompts")
+
+    def work() -> list[str]:
+        texts: list[str] = []
+        with target.serve(version) as server:
+            for start in range(0, len(asked), 32):
+                part = [[{"role": "user", "content": wish.prompt}] for wish in asked[start : start + 32]]
+                given = server.generate(part, max_tokens=ANSWER_TOKENS)
+                # The ledger refuses a NUL, which a random model may well write.
+                texts += [answer.text.replace("\0", "").strip() for answer in given]
+                on_progress(name, len(texts) / len(asked), f"{len(texts)} of {len(asked)} prompts")
+        return texts
+
+    texts = kept.texts(name.replace(": ", " "), work)
     return [_Answered(wish, text) for wish, text in zip(asked, texts, strict=True)]
 
 
@@ -172,16 +222,19 @@ def _live(home: Home) -> Version:
     return live
 
 
-def _clear(home: Home) -> None:
-    """Make room for the demo: an earlier demo goes, anything else is refused."""
+def _check_ours(home: Home) -> None:
+    """Raise UsageError for a home in use, NothingToDo for a demo's home in which someone gave feedback."""
     home.ensure()
-    marked = (home.path / MARK).is_file()
-    if not marked and (home.ledger_db.exists() or home.state_db.exists()):
+    if not marked(home) and (home.ledger_db.exists() or home.state_db.exists()):
         raise UsageError(
             f"{home.path} is a home in use; the demo plays in one of its own", hint="strop --home strop-demo demo"
         )
     if home.ledger_db.exists():
         _only_demo(home)
+
+
+def _clear(home: Home) -> None:
+    """Make room for the demo: an earlier one goes."""
     for path in (home.ledger_db, home.state_db):
         for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
             (home.path / name).unlink(missing_ok=True)
@@ -224,7 +277,8 @@ def _link(source: str, target: str) -> str:
         except OSError as error:
             if isinstance(error, FileExistsError):
                 raise
-            shutil.copyfile(source, target)
+            shutil.copyfile(source, f"{target}.part")
+            Path(f"{target}.part").replace(target)  # a demo that is stopped here leaves no half of a file
     return target
 
 

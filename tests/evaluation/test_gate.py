@@ -53,7 +53,7 @@ def test_more_wins_than_losses_but_not_enough_is_undecided_and_says_how_many_mor
     verdict = decide(night(wanted=scripted.wanted(20, 14, 4)), POLICY)
     assert verdict.outcome == "undecided"
     assert verdict.needed is not None
-    assert f"about {verdict.needed} more would settle it at this share" in verdict.reasons[0]
+    assert f"about {verdict.needed} more held out would settle it at this share" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(15, 15), (10, 20), (0, 30)])
@@ -100,7 +100,8 @@ def test_no_test_is_made_before_enough_fresh_corrections_came(night):
     history = used(f"w{i}" for i in range(19))
     verdict = decide(night(), POLICY, history)
     assert (verdict.outcome, verdict.test, verdict.needed) == ("undecided", None, 1)
-    said = "Only 19 held-out corrections came since the last test, and the next test needs 20: 1 more would do."
+    came = "Only 19 held-out corrections came since the last test"
+    said = f"{came}, and the next test needs 20: 1 more held out would do."
     assert verdict.reasons[0] == said
     marked = [replace(r, first_used_night=3) if r.kind == "wanted" and int(r.item[1:]) < 19 else r for r in night()]
     assert decide(marked, POLICY).reasons[0] == said.replace("came since the last test", "are new")

@@ -275,13 +275,21 @@ def test_the_others_train_as_the_text_that_they_are(feedback: FeedbackCollector)
 def test_standing_data_takes_no_control_token(feedback: FeedbackCollector, tmp_path: Path) -> None:
     file = tmp_path / "standing.jsonl"
     for text in OF["template"]:
-        for row in (
-            {"prompt": text, "completion": "a"},
-            {"prompt": "p", "chosen": "a", "rejected": text},
-            {"messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": text}]},
+        for field, row in (
+            ("prompt", {"prompt": text, "completion": "a"}),
+            ("prompt[0].content", {"prompt": [{"role": "user", "content": text}], "completion": "a"}),
+            ("completion", {"prompt": "p", "completion": text}),
+            ("chosen", {"prompt": "p", "chosen": text, "rejected": "a"}),
+            ("rejected", {"prompt": "p", "chosen": "a", "rejected": text}),
+            ("rejected", {"prompt": "p", "chosen": "a", "rejected": [{"role": "assistant", "content": text}]}),
+            (
+                "messages[1].content",
+                {"messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": text}]},
+            ),
         ):
-            file.write_text(json.dumps(row), encoding="utf-8")
-            with pytest.raises(BadRecord, match="line 1: .*control tokens"):
+            file.write_text(f"\n{json.dumps(row)}", encoding="utf-8")
+            said = re.escape(f"line 2: {field}: it holds a chat template's control tokens")
+            with pytest.raises(BadRecord, match=f"^{said}"):
                 standing_data.add(feedback.ledger, file, "house")
     assert standing_data.sets(feedback.ledger) == ()
     others = [one.text for one in hostile.STORED if one.category not in ("template", "shape")]

@@ -5,7 +5,8 @@ import pytest
 
 from strop.feedback import FeedbackCollector
 from strop.feedback.similar import normalised
-from strop.feedback.split import assign, record_test
+from strop.feedback.split import assign, corrections_for, record_test
+from strop.feedback.split import corrected as by_side
 
 WORDS = [
     "river",
@@ -213,3 +214,43 @@ def test_normalising_keeps_what_makes_a_question_another():
     assert normalised("  What  is\n\uff2c\uff4f\uff32\uff21? ") == "what is lora"
     assert normalised("?!") == "?!"
     assert normalised("2+2") != normalised("2-2")
+
+
+@pytest.mark.parametrize(
+    ("gate", "train", "more_gate", "more_train", "asked"),
+    [
+        (0, 0, 1, 0, 2),  # the first one trains
+        (0, 0, 0, 1, 1),
+        (2, 2, 8, 0, 16),
+        (2, 3, 1, 0, 1),
+        (2, 2, 0, 3, 5),
+        (0, 4, 4, 0, 4),  # the gate lags behind
+        (9, 9, 3, 0, 12),  # two until it holds ten, then five for each
+        (10, 40, 4, 0, 20),
+        (10, 40, 1, 8, 10),
+        (3, 3, 0, 0, 0),
+        (3, 3, -2, 0, 0),
+    ],
+)
+def test_how_many_corrections_bring_so_many_more_to_a_side(gate, train, more_gate, more_train, asked):
+    shares = {"more_gate": more_gate, "more_train": more_train, "gate_prompts": 10, "gate_one_in": 5}
+    assert corrections_for(gate, train, **shares) == asked
+
+
+@pytest.mark.parametrize("more_gate", [1, 2, 7])
+def test_the_split_holds_out_what_was_said_and_not_one_correction_sooner(feedback, more_gate):
+    given = iter(prompts(40))
+    for _ in range(5):
+        corrected(feedback, next(given))
+    assign(feedback.ledger)
+    before = by_side(feedback.ledger)
+    assert before == (2, 3)
+    asked = corrections_for(*before, more_gate=more_gate)
+    for _ in range(asked - 1):
+        corrected(feedback, next(given))
+    assign(feedback.ledger)
+    assert by_side(feedback.ledger)[0] < before[0] + more_gate
+    corrected(feedback, next(given))
+    rated(feedback, next(given))  # no correction: it counts on neither side
+    assign(feedback.ledger)
+    assert by_side(feedback.ledger)[0] == before[0] + more_gate

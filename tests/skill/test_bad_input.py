@@ -97,8 +97,8 @@ def test_too_few_corrections_for_the_gate_are_eleven(home: Home, strop: Strop, n
     save(home, {"gate.min_wanted_clusters": 20})
     told = strop(home, "night")
     assert told.code == 11
-    assert "the gate holds 12 corrections and cannot judge with fewer than 20" in told.err
-    assert "hint: correct more answers" in told.err
+    assert "the gate holds 12 corrections (near-duplicates count once) and cannot judge with fewer than 20" in told.err
+    assert "hint: correct about 16 more answers, to different questions (every second one is held out)" in told.err
     assert not list(home.adapters.iterdir())
 
 

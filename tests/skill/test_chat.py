@@ -1,16 +1,20 @@
 """`strop chat`: one question to whatever is live, on a real server."""
 
 import io
+import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 
 from strop import chat, judge, night
 from strop.config import load, save
+from strop.deploy.targets.llamacpp import LlamaServer
 from strop.deploy.versions import Versions
 from strop.errors import UsageError
 from strop.home import Home
@@ -59,6 +63,52 @@ def test_an_empty_question_is_a_wrong_call(question: str, home: Home, strop: Str
     assert told.err.splitlines() == ["error: the question is empty", 'hint: strop chat "What is a strop?"']
     with pytest.raises(UsageError):
         chat.answer(home, load(home), question)
+
+
+def test_a_question_with_half_of_a_character_is_a_wrong_call(home: Home, strop: Strop) -> None:
+    told = strop(home, "chat", "What is a \udce9strop?", "--json")
+    assert (told.code, told.json["error"]["code"]) == (2, "usage")
+    assert told.json["error"]["message"] == "the question holds half of a character (U+DCE9): type it again"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process is suspended and killed by signals")
+def test_a_server_that_is_killed_in_the_middle_of_an_answer_is_told_in_words(
+    home: Home, strop: Strop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = strop(home, "versions", "--json").json["live"]
+    post = LlamaServer._post
+
+    def killed_while_it_answers(server: LlamaServer, path: str, body: Any) -> Any:
+        (child,) = psutil.Process().children()
+        child.suspend()  # the request reaches it, the answer never comes
+        connected = {one.raddr for one in psutil.Process().net_connections("tcp") if one.status == "ESTABLISHED"}
+
+        def kill() -> None:
+            while not sent(connected):
+                pass
+            child.kill()
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        try:
+            return post(server, path, body)
+        finally:
+            thread.join()
+
+    monkeypatch.setattr(LlamaServer, "_post", killed_while_it_answers)
+    told = strop(home, "chat", "What is a strop?")
+    assert told.code == 1
+    assert "error: llama-server was ended by signal 9 before its answer was whole" in told.err
+    assert "hint: the same command again" in told.err
+    assert "Traceback" not in told.err
+    monkeypatch.undo()
+    assert strop(home, "versions", "--json").json["live"] == asked
+
+
+def sent(before: set[Any]) -> bool:
+    """Whether this process has a connection that it did not have before."""
+    now = {one.raddr for one in psutil.Process().net_connections("tcp") if one.status == "ESTABLISHED"}
+    return bool(now - before)
 
 
 def test_a_question_comes_from_stdin_as_well(home: Home, strop: Strop, monkeypatch: pytest.MonkeyPatch) -> None:

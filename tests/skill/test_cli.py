@@ -7,6 +7,7 @@ import json
 import os
 import plistlib
 import shlex
+import sqlite3
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from strop.cli import output
 from strop.cli.app import app, run
 from strop.config import Config, load, save
 from strop.deploy.versions import Versions
-from strop.errors import Locked, Missing, NotEnoughData, NothingToDo, StropError
+from strop.errors import DiskFull, Locked, Missing, NotEnoughData, NothingToDo, StropError, TrainingFailed
 from strop.feedback import Ledger
 from strop.home import Home
 from strop.journal import Journal
@@ -228,13 +229,25 @@ def test_with_json_an_error_is_one_object_on_stdout(
     assert said.json["error"] == {"code": "locked", "message": "another night runs", "hint": "strop status"}
 
 
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
         (ValueError("odd\nlong story"), 1, "error: ValueError: odd"),
         (ZeroDivisionError(), 1, "error: ZeroDivisionError"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 30, "error: the package torch is not installed"),
-        (OSError(28, "No space left on device", "x"), 1, "error: no space is left: [Errno 28] No space left on device"),
+        (OSError(28, "No space left on device", "x"), 30, "error: no space is left: [Errno 28] No space left"),
+        (sqlite3.OperationalError("database or disk is full"), 30, "error: no space is left: database or"),
+        (TrainingFailed("I/O error: No space left on device (os error 28)"), 30, "error: no space is left: I/O error"),
+        (caused(StropError("cannot be read"), OSError(28, "No space left on device")), 30, "error: no space is left: "),
+        (caused(StropError("cannot be read"), OSError(5, "Input/output error")), 1, "error: cannot be read"),
+        (DiskFull("the disk has 0.0 GB left"), 30, "error: the disk has 0.0 GB left"),
+        (UnicodeEncodeError("utf-8", "a\ud800", 1, 2, "surrogates"), 2, "error: a text holds half of a character"),
+        (UnicodeEncodeError("ascii", "\xe9", 0, 1, "ordinal"), 1, "error: UnicodeEncodeError: "),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -247,6 +260,17 @@ def test_what_nobody_foresaw_is_one_line(
     assert said.err.startswith(line)
     assert "Traceback" not in said.err
     assert "long story" not in said.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("flag", [(), ("--json",)])
+def test_output_that_finds_no_space_is_told_on_stderr_once(home: Home, flag: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "strop", "--home", str(home.path), "versions", *flag]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 30
+    assert done.stderr.splitlines()[0].startswith("error: no space is left: ")
+    assert [line[:22] for line in done.stderr.splitlines()[1:]] == ["hint: free some space,"]
 
 
 def test_verbose_shows_where_it_happened(strop_says: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -600,14 +624,57 @@ def test_status_puts_it_together(home: Home, two_versions: Versions, strop_says:
 # Settings, doctor, and calls into the other stages
 
 
-def test_init_writes_what_was_named_and_keeps_the_rest(home: Home, strop_says: Callable[..., Said]) -> None:
+def test_init_writes_what_was_named_and_keeps_the_rest(
+    home: Home, strop_says: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.gguf").write_bytes(b"GGUF and so on")
+    named = f"gguf:{tmp_path / 'x.gguf'}"  # a night may be started from anywhere
     assert strop_says("init", "--model", "gguf:x.gguf").code == 0
     said = strop_says("init", "--target", "ollama", "--alias", "mine", "--ollama-host", "http://127.0.0.1:9", "--json")
-    assert (said.json["model"], said.json["target"]) == ("gguf:x.gguf", "ollama")
+    assert (said.json["model"], said.json["target"]) == (named, "ollama")
     assert "hint: ollama serve" in said.err
     config = load(home)
-    assert (config.model, config.target, config.ollama.alias) == ("gguf:x.gguf", "ollama", "mine")
+    assert (config.model, config.target, config.ollama.alias) == (named, "ollama", "mine")
     assert not config.ollama.allow_vulnerable
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("--model", "no-such-folder"), 30, "no model is called 'no-such-folder', and no folder either"),
+        (("--model", "hf:only-a-name"), 30, "hf:only-a-name is not hf:ORG/NAME@REVISION"),
+        (("--model", "gguf:none.gguf"), 30, "there is no file"),
+        (("--ollama-host", "http://"), 2, "ollama.host is not an address: 'http://'"),
+        (("--ollama-host", "ftp://127.0.0.1"), 2, "ollama.host is not an address"),
+        (("--ollama-host", "http://127.0.0.1:99999"), 2, "ollama.host is not an address"),
+        (("--ollama-host", "http://198.51.100.7:11434"), 2, "is not on this machine"),
+    ],
+)
+def test_init_refuses_what_cannot_be_and_makes_nothing(
+    args: tuple[str, str], code: int, said: str, home: Home, strop_says: Callable[..., Said]
+) -> None:
+    found = strop_says("init", *args)
+    assert found.code == code
+    assert said in found.err
+    assert "hint: " in found.err
+    assert not home.path.exists()
+
+
+def test_init_keeps_an_address_as_it_is_called_and_says_when_nothing_answers_there(
+    home: Home, strop_says: Callable[..., Said], fake_ollama: Any
+) -> None:
+    said = strop_says("init", "--ollama-host", "0.0.0.0:9")
+    assert (said.code, load(home).ollama.host) == (0, "http://127.0.0.1:9")
+    assert "warning: nothing answers at http://127.0.0.1:9" in said.err
+    assert "hint: ollama serve" in said.err
+    assert "warning" not in strop_says("init", "--ollama-host", fake_ollama.host).err
+
+
+def test_init_takes_another_machine_where_that_is_allowed(home: Home, strop_says: Callable[..., Said]) -> None:
+    save(home.ensure(), {"ollama.allow_remote": True})
+    assert strop_says("init", "--ollama-host", "http://localhost.invalid:9").code == 0
+    assert load(home).ollama.host == "http://localhost.invalid:9"
 
 
 def test_init_makes_the_converter_where_the_base_wants_it_and_goes_on_without(

@@ -1,17 +1,21 @@
 """The demo's two nights on the tiny base: all real but the trained adapter (a known one) and the measurements."""
 
+import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import filelock
 import pytest
 
 from strop import judge, nightsteps, setup
 from strop.config import load
-from strop.demo import play
+from strop.demo import kept, play
 from strop.demo.person import wishes
+from strop.deploy.targets.llamacpp import LlamaServer
 from strop.deploy.versions import Versions
 from strop.feedback import FeedbackCollector, Ledger
 from strop.files import read_manifest, write_json
@@ -47,7 +51,7 @@ def tiny_demo(home: Home, killed: Any, nights: ModuleType, tiny_base: Path, monk
     """A demo's home on which the base is ready; the gate is scripted to promote night one and to keep night two."""
     home.state_db.unlink()
     home.config_file.unlink()
-    write_json(home.path / play.MARK, {"kind": "demo"})
+    write_json(home.path / kept.MARK, {"kind": "demo"})
     settings = {"MODEL": str(tiny_base), "QUANT": "F16", "TRAINER__PRECISION": "fp32"}
     settings |= {f"GATE__MIN_{name}": "30" for name in ("SKILL_ITEMS", "NEVER_ITEMS")} | {
         "GATE__MIN_SKILL_CLUSTERS": "10"
@@ -112,6 +116,74 @@ def test_both_nights_are_played_through_the_product(
     assert strop(tiny_demo, "versions", "--json").json["live"].startswith("v0000-")
 
 
+PLACES = ["base answers", "feedback one", "night one", "held-out one", "base for two", "night two", "end"]
+
+
+def test_a_demo_stopped_anywhere_goes_on_there(
+    tiny_demo: Home, nights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped once at each place, the demo asks, reacts and judges as often as one that was never stopped."""
+    todo, counts = list(PLACES), Counter[str]()
+
+    def stop(place: str) -> None:
+        if place in todo:
+            todo.remove(place)
+            raise KeyboardInterrupt
+
+    generate, run, judged = LlamaServer.generate, play.night.run, judge.judged
+    share, end, record = play._share_base, kept.Kept.end, FeedbackCollector.rate
+
+    def asks(server: LlamaServer, conversations: Any, **options: Any) -> Any:
+        told = generate(server, conversations, **options)
+        stop("base answers" if "feedback one" in todo else "held-out one")
+        return told
+
+    def rates(collector: FeedbackCollector, *args: Any, **options: Any) -> Any:
+        done = record(collector, *args, **options)
+        if options["source_key"] == "demo-50":
+            stop("feedback one")
+        return done
+
+    def plays(home: Home, *args: Any, **options: Any) -> Any:
+        done = run(home, *args, **options)
+        counts["nights"] += 1
+        return done
+
+    def judges(bench: Any, *rest: Any) -> Any:
+        stop("night two" if play.NIGHT_TWO in bench.cache.parts else "night one")
+        return judged(bench, *rest)
+
+    def shares(home: Home, other: Home) -> None:
+        share(home, other)
+        stop("base for two")
+
+    def ends(self: kept.Kept) -> None:
+        stop("end")
+        end(self)
+
+    monkeypatch.setattr(LlamaServer, "generate", asks)
+    monkeypatch.setattr(FeedbackCollector, "rate", rates)
+    monkeypatch.setattr(play.night, "run", plays)
+    monkeypatch.setattr(judge, "judged", judges)
+    monkeypatch.setattr(play, "_share_base", shares)
+    monkeypatch.setattr(kept.Kept, "end", ends)
+    for left in range(len(PLACES), 0, -1):
+        assert len(todo) == left
+        with pytest.raises(KeyboardInterrupt):
+            play.run(tiny_demo, on_progress=nights.Watch())
+    report = play.run(tiny_demo, on_progress=nights.Watch())
+
+    assert todo == []
+    assert counts["nights"] == 2
+    assert [one.report.outcome for one in report.nights] == ["promote", "keep"]
+    for home in (tiny_demo, Home(tiny_demo.path / play.NIGHT_TWO)):
+        assert len(thumbs(home)) == play.REACTED_TO
+        assert len(corrections(home)) == 80
+        assert nights.tests_spent(home) == 1
+    assert [one.report.feedback["correction"] for one in report.nights] == [80, 80]
+    assert kept.Kept(tiny_demo, play._key(load(tiny_demo))).state() == "played"
+
+
 # Which homes it may use
 
 
@@ -128,15 +200,62 @@ def fresh(tmp_path: Path) -> Home:
     return Home(tmp_path / "demo")
 
 
+def react(home: Home) -> None:
+    with FeedbackCollector(home.ledger_db) as collector:
+        answered = collector.record(prompt="Why?", answer="So.", channel="demo")
+        collector.rate(answered, "up", source="demo", source_key="demo-0")
+
+
 @pytest.mark.usefixtures("stops_early")
 def test_it_plays_in_a_new_home_and_again_over_its_own_feedback(fresh: Home, nights: ModuleType) -> None:
     for _ in range(2):
         with pytest.raises(Reached):
             play.run(fresh, on_progress=nights.Watch())
         assert not fresh.ledger_db.exists()
-        with FeedbackCollector(fresh.ledger_db) as collector:
-            answered = collector.record(prompt="Why?", answer="So.", channel="demo")
-            collector.rate(answered, "up", source="demo", source_key="demo-0")
+        react(fresh)
+        kept.Kept(fresh, json.loads((fresh.path / kept.MARK).read_text())["key"]).end()
+
+
+@pytest.mark.usefixtures("stops_early")
+def test_a_demo_that_was_stopped_goes_on_and_another_one_starts_over(
+    fresh: Home, nights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = nights.Watch()
+    with pytest.raises(Reached):
+        play.run(fresh, on_progress=watch)
+    assert watch.said == {}
+    react(fresh)
+    with pytest.raises(Reached):
+        play.run(fresh, on_progress=watch)
+    assert watch.said == {"demo": "going on where it was stopped"}
+    assert fresh.ledger_db.exists()
+    monkeypatch.setattr(play, "ANSWER_TOKENS", 32)  # other answers, so another demo
+    with pytest.raises(Reached):
+        play.run(fresh, on_progress=nights.Watch())
+    assert not fresh.ledger_db.exists()
+
+
+@pytest.mark.usefixtures("stops_early")
+def test_two_demos_do_not_play_in_one_home(fresh: Home, strop: Strop) -> None:
+    with filelock.FileLock(fresh.ensure().locks / "demo.lock"):
+        told = strop(fresh, "demo")
+    assert told.code == 40
+    assert "another demo plays in" in told.err
+
+
+def test_a_mark_that_cannot_be_read_is_no_demo_to_go_on_with(fresh: Home) -> None:
+    one = kept.Kept(fresh.ensure(), "a key")
+    assert one.state() == "none"
+    for text in ("", "[]", '{"kind": "demo"}', '{"key": "another", "state": "playing"}'):
+        (fresh.path / kept.MARK).write_text(text)
+        assert one.state() == "none"
+    one.begin()
+    assert one.state() == "playing"
+    assert one.texts("answers", lambda: ["a", "b"]) == one.texts("answers", list) == ["a", "b"]
+    one.end()
+    assert one.state() == "played"
+    one.begin()
+    assert one.texts("answers", list) == []
 
 
 @pytest.mark.usefixtures("stops_early")
@@ -172,5 +291,5 @@ def test_without_a_named_home_it_plays_beside_a_persons_own(
     monkeypatch.setattr(Home, "locate", classmethod(lambda cls: cls(tmp_path / "own")))
     assert run(["demo"]) == 1
     assert "Reached" in capsys.readouterr().err
-    assert (tmp_path / "own" / "demo" / play.MARK).is_file()
+    assert (tmp_path / "own" / "demo" / kept.MARK).is_file()
     assert [path.name for path in (tmp_path / "own").iterdir()] == ["demo"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import filelock
 import pytest
 from filelock import FileLock
 
@@ -158,6 +159,22 @@ def test_a_night_killed_by_the_system_leaves_users_where_they_were_and_no_proces
     }
     rows = dataset.read(next(killed.home.datasets.iterdir()))
     assert (len(rows.sft()), len(rows.dpo()), len(rows.gate())) == (30, 30, 30)
+
+
+def test_status_tells_a_killed_night_from_one_that_runs(trained: Home, strop: Strop) -> None:
+    told = strop(trained, "status")
+    assert "was killed at step gate; strop night goes on from there" in told.out
+    assert "running" not in told.out
+    assert told.err.splitlines()[-1] == "hint: strop night"
+    last = strop(trained, "status", "--json").json["last_night"]
+    assert last["state"] == "interrupted"
+    checks = {one["name"]: one for one in strop(trained, "doctor", "--json").json["checks"]}
+    assert checks["last night"]["fix"] == "strop night"
+    assert "was killed at step gate" in checks["last night"]["reason"]
+    with filelock.FileLock(trained.night_lock):  # as the process that runs it would hold it
+        told = strop(trained, "status")
+    assert "running at" in told.out
+    assert "running now" in told.out
 
 
 def test_the_next_night_goes_on_where_the_killed_one_stopped(

@@ -11,10 +11,24 @@ from zoneinfo import ZoneInfo
 import filelock
 import pytest
 
+from strop import night
 from strop.config import Config, NightSettings
+from strop.errors import NotEnoughData
 from strop.home import Home
 from strop.journal import Journal
-from strop.schedule import MAX_ATTEMPTS, Ticker, due, is_due, next_opening, night_command, night_running, opening, zone
+from strop.schedule import (
+    MAX_ATTEMPTS,
+    RETRY_S,
+    Ticker,
+    due,
+    is_due,
+    last_night,
+    next_opening,
+    night_command,
+    night_running,
+    opening,
+    zone,
+)
 
 # (zone, a local date on which its clocks change, hour and minute of the change)
 CHANGES = [
@@ -118,7 +132,7 @@ def test_asking_makes_no_home(tmp_path: Path, config: Config) -> None:
 
 
 def test_a_run_that_ended_settles_the_night_whatever_came_of_it(home: Home, config: Config) -> None:
-    for state in ("promoted", "kept", "undecided", "not_enough_data", "nothing_to_do", "failed"):
+    for state in ("promoted", "kept", "undecided", "not_enough_data", "nothing_to_do"):
         with Journal(home.state_db) as journal:
             run = journal.start_run("manual", "")
             journal.finish_run(run, state)  # type: ignore[arg-type]
@@ -142,6 +156,88 @@ def test_an_interrupted_night_is_due_again_but_not_for_ever(home: Home, config: 
     assert due(home, config, datetime.now(UTC) + timedelta(days=1)).due
 
 
+def fail(home: Home) -> datetime:
+    """A run that fails; returns when it ended."""
+    with Journal(home.state_db) as journal:
+        journal.finish_run(run := journal.start_run("schedule", ""), "failed", "no space is left")
+        found = journal.run(run)
+    assert found is not None
+    assert found.ended is not None
+    return found.ended
+
+
+def test_a_failed_night_is_tried_again_after_a_while_that_doubles_and_not_for_ever(home: Home, config: Config) -> None:
+    for failures in range(1, MAX_ATTEMPTS):
+        again = fail(home) + timedelta(seconds=RETRY_S * 2 ** (failures - 1))
+        early = due(home, config, again - timedelta(seconds=1))
+        assert not early.due
+        assert "failed; it is tried again at" in early.reason
+        assert early.next == again
+        assert due(home, config, again).due
+    ended = fail(home)
+    found = due(home, config, ended + timedelta(hours=12))
+    assert not found.due
+    assert f"{MAX_ATTEMPTS} runs were interrupted or failed" in found.reason
+    assert due(home, config, ended + timedelta(days=1)).due
+
+
+def test_a_failed_night_that_ran_in_the_end_is_settled(home: Home, config: Config) -> None:
+    ended = fail(home)
+    with Journal(home.state_db) as journal:
+        journal.finish_run(journal.start_run("schedule", ""), "kept")
+    assert not due(home, config, ended + timedelta(hours=12)).due
+
+
+def test_a_persons_word_is_no_night(home: Home, config: Config) -> None:
+    with Journal(home.state_db) as journal:
+        journal.finish_run(journal.start_run("judge", ""), "promoted")
+    assert due(home, config).due
+
+
+def test_an_interrupted_night_that_is_due_is_taken_up_under_its_own_lock(home: Home, config: Config) -> None:
+    with Journal(home.state_db) as journal:
+        journal.start_run("schedule", "")  # and the process is killed
+    with pytest.raises(NotEnoughData, match="the ledger is empty"):  # it got past the question whether it is due
+        night.run(home, config, if_due=True, on_progress=lambda *_: None)
+
+
+def test_a_home_that_another_command_holds_is_left_alone(home: Home, config: Config) -> None:
+    with filelock.FileLock(home.night_lock):
+        found = due(home, config)
+    assert not found.due
+    assert found.reason == "another command holds this home"
+
+
+# What is said of the last night
+
+
+def test_a_run_that_was_killed_says_at_which_step_and_one_that_runs_does_not(home: Home) -> None:
+    assert last_night(home) is None
+    with Journal(home.state_db) as journal:
+        run = journal.start_run("manual", "")
+        assert said(home) == ("interrupted", "was killed before its first step; strop night goes on from there")
+        step = journal.start_step(run, "pairs", "a")
+        assert said(home) == ("interrupted", "was killed at step pairs; strop night goes on from there")
+        with filelock.FileLock(home.night_lock):
+            assert said(home) == ("running", "")
+        journal.finish_step(step, seconds=0.1)
+        assert said(home) == ("interrupted", "was killed after step pairs; strop night goes on from there")
+        journal.finish_run(run, "kept", "no better")
+    assert said(home) == ("kept", "no better")
+
+
+def test_a_judgement_that_was_killed_is_gone_on_with_by_judge(home: Home) -> None:
+    with Journal(home.state_db) as journal:
+        journal.start_run("judge", "")
+    assert said(home) == ("interrupted", "was killed before its first step; strop judge goes on from there")
+
+
+def said(home: Home) -> tuple[str, str]:
+    run = last_night(home)
+    assert run is not None
+    return run.state, run.reason
+
+
 def test_a_running_night_is_not_due(home: Home, config: Config) -> None:
     with Journal(home.state_db) as journal:
         journal.start_run("manual", "")
@@ -163,11 +259,18 @@ def test_a_due_night_runs_as_a_child_and_its_exit_code_comes_back(
     assert str(home.path) in capfd.readouterr().out
 
 
-def test_a_child_that_crashes_is_tried_again_but_not_for_ever(home: Home, config: Config) -> None:
+def test_a_child_that_crashes_is_tried_again_later_but_not_for_ever(home: Home, config: Config) -> None:
     ticker = Ticker(home, lambda: config, lambda home: child("import os; os._exit(9)"))
     now = datetime.now(UTC)
-    assert [ticker.run_if_due(now) for _ in range(MAX_ATTEMPTS + 2)] == [9] * MAX_ATTEMPTS + [None, None]
+    minutes = [timedelta(minutes=minute) for minute in range(90)]
+    wait = timedelta(seconds=RETRY_S)
+    assert [after for after in minutes if ticker.run_if_due(now + after) == 9] == [timedelta(), wait, 3 * wait]
     assert ticker.run_if_due(now + timedelta(days=1)) == 9
+
+
+def test_a_child_that_finds_the_home_held_is_no_failed_night(home: Home, config: Config) -> None:
+    ticker = Ticker(home, lambda: config, lambda home: child("raise SystemExit(40)"))
+    assert [ticker.run_if_due() for _ in range(MAX_ATTEMPTS + 2)] == [40] * (MAX_ATTEMPTS + 2)
 
 
 def test_a_child_that_ends_well_without_a_row_is_not_started_each_minute(home: Home, config: Config) -> None:
@@ -187,11 +290,12 @@ def test_the_scheduler_outlives_a_crashing_night_and_ends_when_told(home: Home, 
     night.write_text("import os, pathlib, sys; pathlib.Path(sys.argv[1]).open('a').write('x'); os._exit(1)")
     seen = tmp_path / "seen"
     program = (
-        "import sys; from pathlib import Path\n"
+        "import sys; from datetime import timedelta; from pathlib import Path\n"
         "from strop.config import load; from strop.home import Home; from strop.schedule import Ticker, serve\n"
         f"home = Home(Path({str(home.path)!r}))\n"
         f"command = [sys.executable, {str(night)!r}, {str(seen)!r}]\n"
-        "serve(Ticker(home, lambda: load(home), lambda _: command), tick_s=1)\n"
+        "now = lambda failures: timedelta()\n"
+        "serve(Ticker(home, lambda: load(home), lambda _: command, now), tick_s=1)\n"
     )
     scheduler = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
     deadline = monotonic() + 60

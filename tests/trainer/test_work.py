@@ -1,6 +1,7 @@
 """One training job: row files in, an adapter folder out, whole or not at all."""
 
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from strop.errors import BadTrainingFile, NotEnoughData
 from strop.files import DamagedFolder, read_manifest, verify_manifest
 from strop.trainer import work as job_of
+from strop.trainer.held import held_prompts, prompt_of
 from strop.trainer.measure import hold_loss
 from strop.trainer.models import BaseModel
 from strop.trainer.recipe import Recipe, StageRecipe
@@ -89,9 +91,9 @@ def test_the_folder_loads_as_the_model_that_was_trained(
     plain = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
     tuned = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32), job.out)
     render = Renderer(tokenizer)
-    # The rows that were held out are found again by the same rule: the hash of the prompt.
-    rows = [row for row in job_of.rowfile.read(Path(job.files["sft"])).rows if job_of._fraction(row) < 0.3]
-    held = [render.example(row.messages, str(row.answer)) for row in rows]
+    rows = job_of.rowfile.read(Path(job.files["sft"])).rows
+    apart = held_prompts([rows], 0.3)
+    held = [render.example(row.messages, str(row.answer)) for row in rows if prompt_of(row) in apart]
     before, after = hold_loss(plain, held), hold_loss(tuned, held)
     assert before is not None
     assert after is not None
@@ -202,7 +204,7 @@ def test_calls_and_tools_are_in_what_every_method_learns(write_rows: WriteRows, 
     recipe = Recipe((), rank=4, alpha=8, max_length=256, precision="fp32")
     for method, columns in kinds.items():
         file = read(write_rows([rated | columns]))
-        (example,) = rendered(file, StageRecipe(method, 1.0, 1e-3, 1), tokenizer, recipe, 0.0).train
+        (example,) = rendered(file, StageRecipe(method, 1.0, 1e-3, 1), tokenizer, recipe).train
         assert tokenizer.decode(example.prompt_ids).startswith(
             "[{'type': 'function', 'function': {'name': 'weather'}}]"
         )
@@ -219,12 +221,54 @@ def test_dpo_needs_preferences(write_rows: WriteRows, make_job: MakeJob) -> None
 
 
 @pytest.mark.parametrize("column", ["prompt", "chosen", "rejected"])
-def test_a_control_token_names_its_line(write_rows: WriteRows, make_job: MakeJob, column: str) -> None:
+def test_a_control_token_names_its_line_and_column(write_rows: WriteRows, make_job: MakeJob, column: str) -> None:
     bad = PAIRS[0] | {column: "a <|im_end|> b"}
     job = make_job({"dpo": write_rows([*PAIRS, bad])})
-    with pytest.raises(BadTrainingFile, match=r"^line 11: a (user|assistant) text holds the control token"):
+    with pytest.raises(BadTrainingFile, match=rf"^line 11, column '{column}' holds the control token '<\|im_end\|>'"):
         work(job, silent)
     assert not Path(job.out).exists()
+
+
+USER, SAID = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So <|im_end|> it is."}
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"messages": [USER, SAID]}, "messages[1]"),
+        ({"messages": [USER, {**SAID, "content": "So."}, {**USER, "content": "<|im_end|>"}, SAID]}, "messages[2]"),
+        ({"prompt": [USER, SAID, USER], "completion": "So."}, "prompt[1]"),
+        ({"prompt": "Why?", "completion": [SAID]}, "completion"),
+        ({"prompt": "Why?", "completion": "<|im_end|>", "label": False}, "completion"),
+        ({"prompt": "Why?", "completion": "So.", "feedback": "no <|im_end|>"}, "feedback"),
+        ({"prompt": "Why?", "completion": "So.", "tools": [{"name": "<|im_end|>"}]}, "tools"),
+        (
+            {
+                "input": {"messages": [USER]},
+                "preferred_output": [{**SAID, "content": "So."}],
+                "non_preferred_output": [SAID],
+            },
+            "non_preferred_output",
+        ),
+        (
+            {
+                "input": {"messages": [{**USER, "content": "<|im_end|>"}]},
+                "preferred_output": [{**SAID, "content": "So."}],
+                "non_preferred_output": [{**SAID, "content": "No."}],
+            },
+            "input.messages",
+        ),
+    ],
+)
+def test_a_control_token_is_found_in_every_kind_of_row(
+    write_rows: WriteRows, tokenizer: Any, row: dict[str, Any], column: str
+) -> None:
+    file = read(write_rows([row]))
+    method = {"rated": "kto", "hindsight": "hindsight", "preference": "dpo"}.get(file.kind, "sft")
+    recipe = Recipe((), rank=4, alpha=8, max_length=256, precision="fp32")
+    stage: Any = StageRecipe(method, 1.0, 1e-3, 1)
+    with pytest.raises(BadTrainingFile, match=rf"^line 1, column {re.escape(repr(column))} holds the control token"):
+        rendered(file, stage, tokenizer, recipe)
 
 
 def test_a_failure_leaves_nothing_and_keeps_what_was_there(

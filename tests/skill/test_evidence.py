@@ -1,0 +1,106 @@
+"""What a person is asked for where there is too little: so many corrections are then enough, and one less is not."""
+
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from strop.config import load
+from strop.errors import NotEnoughData, NothingToDo, StropError
+from strop.evaluation import Test
+from strop.feedback import FeedbackCollector, Ledger
+from strop.feedback.split import record_test
+from strop.home import Home
+from strop.journal import Journal
+from strop.nightsteps import NightSteps
+
+
+@pytest.fixture
+def home(nights: ModuleType, tmp_path: Path) -> Home:
+    """A home with the quick settings, on which nothing is ever trained."""
+    settled: Home = nights.settle(Home(tmp_path / "home"), tmp_path / "no-base")
+    return settled
+
+
+def heard(home: Home) -> StropError | None:
+    """What the first look of a night at the feedback refuses; None where it is enough."""
+    with Journal(home.state_db) as journal:
+        try:
+            NightSteps(home, load(home), journal, "", lambda *_: None).heard()
+        except (NotEnoughData, NothingToDo) as error:
+            return error
+    return None
+
+
+def asked(error: StropError | None) -> int:
+    assert error is not None
+    found = re.match(r"correct about (\d+) more answers?, to different questions", error.hint)
+    assert found is not None, error.hint
+    return int(found[1])
+
+
+@pytest.mark.parametrize(
+    ("start", "updates"),
+    [
+        (4, {}),  # too few rows to train on, and too few for the gate
+        (14, {"night.min_rows": 30}),  # too few rows alone
+        (24, {"gate.min_wanted_clusters": 20}),  # too few for the gate alone
+        (24, {"gate.min_wanted_clusters": 20, "feedback.gate_prompts": 14}),  # and the last of them by a hash
+    ],
+)
+def test_so_many_more_corrections_are_enough(
+    start: int, updates: dict[str, Any], home: Home, nights: ModuleType, tmp_path: Path
+) -> None:
+    nights.settle(home, tmp_path / "no-base", **updates)
+    nights.correct(home, start)
+    more = asked(heard(home))
+    if "feedback.gate_prompts" in updates:
+        assert more == 2 * (14 - 12) + 5 * (20 - 14)
+        return
+    nights.correct(home, more - 1, start)
+    assert asked(heard(home)) == 1
+    nights.correct(home, 1, start + more - 1)
+    assert heard(home) is None
+
+
+@pytest.mark.parametrize("side", ["train", "gate"])
+def test_near_duplicates_count_once_and_what_is_asked_for_makes_up_for_them(
+    side: str, home: Home, nights: ModuleType, tmp_path: Path
+) -> None:
+    nights.settle(home, tmp_path / "no-base", **{"gate.min_wanted_clusters": 8})
+    if side == "gate":  # the first one trains, so that the next cluster is the gate's
+        nights.correct(home, 1)
+        assert heard(home) is not None
+    with FeedbackCollector(home.ledger_db) as collector:
+        for turn in range(10):
+            answer = collector.record(prompt="What is the capital of France?", answer=f"It is number {turn}, I think.")
+            collector.correct(answer, f"Paris, said {turn} times.")
+    nights.correct(home, 5, 1)
+    error = heard(home)
+    places = {"train": "the gate holds 5 corrections", "gate": "the gate holds 1 corrections"}
+    assert f"{places[side]} (near-duplicates count once)" in str(error)
+    more = asked(error)
+    nights.correct(home, more - 1, 6)
+    assert asked(heard(home)) >= 1
+    nights.correct(home, 1, 6 + more - 1)
+    assert heard(home) is None
+
+
+def test_after_a_test_it_is_the_fresh_ones_that_are_asked_for(home: Home, nights: ModuleType, tmp_path: Path) -> None:
+    nights.settle(home, tmp_path / "no-base", **{"gate.min_fresh_clusters": 6})
+    nights.correct(home, 40)
+    assert heard(home) is None
+    with Ledger.open(home.ledger_db) as ledger, Journal(home.state_db) as journal:
+        gate = [row["interaction_id"] for row in ledger.query("SELECT interaction_id FROM places WHERE side = 'gate'")]
+        record_test(ledger, gate, "one")
+        journal.add_test(Test(1, 0.05, (), False, 0.5))
+    nights.correct(home, 4, 40)
+    error = heard(home)
+    assert isinstance(error, NothingToDo)
+    assert str(error).startswith("2 held-out corrections came since the last test of the gate")
+    assert asked(error) == 8
+    assert "(every second one is held out)" in error.hint
+    nights.correct(home, 8, 44)
+    assert heard(home) is None
