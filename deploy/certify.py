@@ -20,7 +20,8 @@ from strop.deploy.certificate.form import (
     certificate_from,
     spoken,
 )
-from strop.deploy.certificate.reference import Pair, Reference
+from strop.deploy.certificate.reference import Reference
+from strop.deploy.reading import Pair
 from strop.deploy.targets.base import Conversation
 from strop.trainer.render import Renderer
 

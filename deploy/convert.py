@@ -162,6 +162,12 @@ def tensors(folder: Path, dtype: Literal["F16", "F32"]) -> tuple[str, list[Plann
     return architecture, _tensors(folder, config, architecture, dtype)
 
 
+def hyperparameters(folder: Path) -> list[Field]:
+    """The metadata of what a model folder's family computes with. Raises DeployError."""
+    config = vocab.read_json(folder / "config.json", vocab.HINT)
+    return _hyperparameters(config, _architecture(config))
+
+
 def _tensors(folder: Path, config: dict[str, Any], architecture: str, dtype: str) -> list[Planned]:
     entries = _entries(folder, architecture)
     names = _expected(config, architecture, entries)

@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strop.deploy import reading
+from strop.deploy.reading import Pair
 from strop.deploy.weights import load_into
 from strop.errors import DeployError
 
 if TYPE_CHECKING:
     import numpy as np
 
-# A prompt's ids and the greedy ids after it.
-Text = tuple[Sequence[int], Sequence[int]]
-
 POSITIONS = 1024
 LEAST_POSITIONS = 256
-_ROWS_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,9 @@ class Divergence:
         )
 
 
-def trimmed(texts: Sequence[Text], positions: int = POSITIONS) -> list[Text]:
+def trimmed(texts: Sequence[Pair], positions: int = POSITIONS) -> list[Pair]:
     """The first texts that together have about `positions` answer tokens. Raises DeployError for too few to tell."""
-    kept: list[Text] = []
+    kept: list[Pair] = []
     for prompt, answer in texts:
         room = positions - sum(len(one) for _, one in kept)
         if room > 0 and answer:
@@ -64,10 +62,10 @@ class Reference:
     """The F16's distributions over some texts, kept in a file below `scratch` until that is removed."""
 
     def __init__(
-        self, exact: Path, folder: Path, texts: Sequence[Text], scratch: Path, precision: str = "fp32"
+        self, exact: Path, folder: Path, texts: Sequence[Pair], scratch: Path, precision: str = "fp32"
     ) -> None:
         self._folder, self._precision = folder, precision
-        self._texts = sorted(texts, key=lambda text: len(text[0]) + len(text[1]))
+        self._texts = texts
         self._file = scratch / "distributions.f32"
         self._shape = self._write(exact)
 
@@ -99,13 +97,9 @@ class Reference:
 
         model = load_into(gguf, self._folder, "bfloat16" if self._precision == "bf16" else "float32")
         with torch.inference_mode():
-            for batch in _batches(self._texts):
-                hidden = model.model(**_padded(batch), use_cache=False).last_hidden_state
-                places = [
-                    hidden[row, len(prompt) - 1 : len(prompt) + len(answer) - 1]
-                    for row, (prompt, answer) in enumerate(batch)
-                ]
-                yield model.lm_head(torch.cat(places)).float().log_softmax(dim=-1)
+            for batch in reading.batches(self._texts):
+                read = reading.logits(model, [self._texts[number] for number in batch])
+                yield torch.cat(list(read)).float().log_softmax(dim=-1)
 
 
 def _summed(nats: "np.ndarray[Any, Any]", same: int) -> Divergence:
@@ -114,27 +108,3 @@ def _summed(nats: "np.ndarray[Any, Any]", same: int) -> Divergence:
     if not np.isfinite(nats).all():
         raise DeployError("the quantised model's probabilities are not finite", hint="use --quant F16")
     return Divergence(float(nats.mean()), float(np.quantile(nats, 0.99)), same / len(nats), len(nats))
-
-
-def _batches(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    """Texts of similar length together, at most `_ROWS_TOKENS` padded tokens a batch (or one text)."""
-    batch: list[Text] = []
-    for text in texts:
-        if batch and (len(text[0]) + len(text[1])) * (len(batch) + 1) > _ROWS_TOKENS:
-            yield batch
-            batch = []
-        batch.append(text)
-    if batch:
-        yield batch
-
-
-def _padded(batch: Sequence[Text]) -> dict[str, Any]:
-    """Right-padded ids and mask, (texts, longest)."""
-    import torch
-
-    width = max(len(prompt) + len(answer) for prompt, answer in batch)
-    ids, mask = torch.zeros(len(batch), width, dtype=torch.long), torch.zeros(len(batch), width, dtype=torch.long)
-    for row, (prompt, answer) in enumerate(batch):
-        length = len(prompt) + len(answer)
-        ids[row, :length], mask[row, :length] = torch.tensor([*prompt, *answer]), 1
-    return {"input_ids": ids, "attention_mask": mask}

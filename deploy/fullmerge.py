@@ -3,9 +3,12 @@
 Covered: DoRA, `modules_to_save`, new tokens and trained embeddings, biases, a LoRA on an output layer that the base
 shares with its embeddings (it gets one of its own), families that `gguf` does not know. The base's metadata is kept
 field by field; only new tokens bring the tokenizer's fields of their own. The merged model must answer as the adapter
-does before it is saved, and the whole model is in memory for this: 4 bytes a weight, the disk takes 8 more.
+does before it is saved, and the whole model is in memory for this: 4 bytes a weight, the disk takes 8 more. It is asked
+beforehand whether they are free. Fewer would not do: a sum that is kept in bfloat16 is rounded eight times as coarsely
+as the F16 that is shipped, DoRA scales by the length of whole rows, and PEFT has no merge that reads part by part.
 """
 
+import math
 import re
 import shutil
 import warnings
@@ -17,31 +20,29 @@ from pathlib import Path
 from typing import Any
 
 from strop.deploy import adapter as adapters
-from strop.deploy import container, converter, gguf, vocab
+from strop.deploy import container, converter, gguf, tensorfile, vocab
 from strop.deploy.container import Container, Field
 from strop.deploy.quantise import Quant
-from strop.errors import BadGguf, CannotMerge, DeployError
+from strop.errors import BadGguf, CannotMerge, DeployError, Missing
 from strop.trainer.models import BaseModel, chat_template
+from strop.trainer.shape import weight_files
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # Merged and unmerged logits differ by the order of float32 sums, relative to their spread.
 _SAME = 1e-3
 _CHECKED_TOKENS = 48
+_FLOAT32_BYTES = 4
+# Beside the weights: what is trained is there as a second copy and merged into a third, and the largest matrix goes
+# through three of its own size. Libraries, and what the allocator keeps, made up the rest on SmolLM2 (1.1 to 1.5 GB).
+_TRAINED_COPIES, _MATRIX_COPIES, _AROUND_BYTES = 2, 3, 500_000_000
 
 
 def new_tokens(base: Path, adapter: Path) -> int:
     """How many tokens the tokenizer beside an adapter has that the base's has not, or has by another id."""
     if not (adapter / "tokenizer.json").is_file():
         return 0
-    theirs, ours = (_token_ids(folder) for folder in (adapter, base))
+    theirs, ours = (vocab.token_ids(folder) for folder in (adapter, base))
     return len(theirs.items() - ours.items())
-
-
-def _token_ids(folder: Path) -> dict[str, int]:
-    tokenizer = vocab.read_json(folder / "tokenizer.json", vocab.HINT)
-    ids = tokenizer.get("model", {}).get("vocab", {})
-    known = dict(ids) if isinstance(ids, dict) else {piece[0]: number for number, piece in enumerate(ids)}
-    return known | {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
 
 
 def tokenizer_folder(base: BaseModel, adapter: Path | None) -> Path:
@@ -55,10 +56,11 @@ def full_merge(
     """Merge `adapter` in float32 and write it quantised to `out`; `tools` is upstream's converter (`converter`).
 
     `scratch` is an empty folder for what is made on the way. Raises CannotMerge where PEFT cannot merge it either,
-    DeployError where the merged model cannot be converted.
+    DeployError where the merged model cannot be converted, Missing where the memory does not hold it.
     """
     import torch
 
+    _need_memory(base, adapter)
     model = unmerged(base, adapter)
     with torch.inference_mode(), _quiet():
         before = _logits(model)
@@ -76,6 +78,28 @@ def full_merge(
     report = gguf.write_model(out, file, fields, {}, quant=quant, adapter_sha256=sha256, guard=True)
     changes = [_largest_change(held, file, name) for name in file.tensors]
     return replace(report, tensors=sum(change > 0 for change in changes), max_abs_delta=max(changes))
+
+
+def needed_bytes(base: Path, adapter: Path) -> int:
+    """About how much memory the full merge of an adapter takes, by the headers of its files and of the base's."""
+    sizes = [math.prod(entry.shape) for shard in weight_files(base) for entry in tensorfile.read_index(shard).values()]
+    trained = sum(math.prod(entry.shape) for entry in adapters.index(adapter).values())
+    values = sum(sizes) + _TRAINED_COPIES * trained + _MATRIX_COPIES * max(sizes)
+    return _FLOAT32_BYTES * values + _AROUND_BYTES
+
+
+def _need_memory(base: BaseModel, adapter: Path) -> None:
+    """Raise Missing where it is not free: found before minutes of loading, and not by the system ending the process."""
+    import psutil
+
+    needed, free = needed_bytes(base.folder, adapter), int(psutil.virtual_memory().available)
+    if free < needed:
+        raise Missing(
+            f"merging {adapter.name} takes all of {base.ref} in float32, about {needed / 1e9:.1f} GB of memory, and "
+            f"{free / 1e9:.1f} GB are free",
+            hint="end other programs, or train a plain LoRA (no DoRA, no modules_to_save, no new tokens): it is merged "
+            "piece by piece",
+        )
 
 
 def unmerged(base: BaseModel, adapter: Path) -> Any:
@@ -166,7 +190,7 @@ def _save(model: Any, base: BaseModel, adapter: Path, folder: Path) -> None:
     shared = output is rows or bool(output.shape == rows.shape and torch.equal(output, rows))
     model.config.tie_word_embeddings = bool(model.config.tie_word_embeddings) and shared
     source = tokenizer_folder(base, adapter)
-    highest = max(_token_ids(source).values())
+    highest = max(vocab.token_ids(source).values())
     if not highest < rows.shape[0] == output.shape[0] == model.config.vocab_size:
         raise CannotMerge(
             f"{highest + 1} tokens, {rows.shape[0]} embeddings, {output.shape[0]} outputs and vocab_size "

@@ -56,6 +56,14 @@ def fields(folder: Path, vocab_size: int, config: dict[str, Any]) -> list[Field]
     return out
 
 
+def token_ids(folder: Path) -> dict[str, int]:
+    """The id of every token of any kind of tokenizer.json, by its text. Raises DeployError."""
+    tokenizer = read_json(folder / "tokenizer.json", HINT)
+    ids = tokenizer.get("model", {}).get("vocab", {})
+    known = dict(ids) if isinstance(ids, dict) else {piece[0]: number for number, piece in enumerate(ids)}
+    return known | {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
+
+
 def recognise(tokenizer: dict[str, Any]) -> str:
     """llama.cpp's name of the splitter that tokenizer.json describes. Raises DeployError with what is not known."""
     model = tokenizer.get("model", {})

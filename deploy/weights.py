@@ -124,7 +124,8 @@ def load_into(path: Path, config_folder: Path, dtype: Any = "float32") -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    config = AutoConfig.from_pretrained(config_folder)
+    # Of a model that also sees (Gemma 3 from 4B on) a GGUF holds the part that reads and writes.
+    config = AutoConfig.from_pretrained(config_folder).get_text_config()
     _follow_build(gguf.open_model(path), config)
     with init_empty_weights(include_buffers=False):
         model = AutoModelForCausalLM.from_config(config)

@@ -17,9 +17,10 @@ from strop.deploy import quantise
 from strop.deploy.build import Build, build, read_build
 from strop.deploy.certificate.answers import continued
 from strop.deploy.certify import Certificate, Check
-from strop.deploy.divergence import Divergence, Reference, Text, trimmed
+from strop.deploy.divergence import Divergence, Reference, trimmed
 from strop.deploy.gguf import merge
 from strop.deploy.quantise import SHIPPED, Shipped
+from strop.deploy.reading import Pair
 from strop.deploy.targets.llamacpp import LlamaCppTarget, LlamaServer
 from strop.files import canonical_json, sha256_bytes, write_json
 from strop.home import Home
@@ -151,7 +152,7 @@ def measure(exact: Path, base: BaseModel, scratch: Path) -> Reference:
     return reference(exact, base, texts, scratch)
 
 
-def reference(exact: Path, base: BaseModel, texts: list[Text], scratch: Path) -> Reference:
+def reference(exact: Path, base: BaseModel, texts: list[Pair], scratch: Path) -> Reference:
     """The distributions of `exact` over `texts`: in float32, or in bfloat16 where that would take half the memory here.
 
     bfloat16 adds about 0.002 nats of its own.
@@ -163,7 +164,7 @@ def reference(exact: Path, base: BaseModel, texts: list[Text], scratch: Path) ->
     return Reference(exact, base.folder, texts, scratch, precision)
 
 
-def answers(server: LlamaServer, base: BaseModel) -> list[Text]:
+def answers(server: LlamaServer, base: BaseModel) -> list[Pair]:
     """Greedy answers of a served model to prompts from all over our suite, about a thousand tokens."""
     from transformers import AutoTokenizer
 

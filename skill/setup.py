@@ -11,9 +11,10 @@ from typing import Any
 from strop import quant, requantised
 from strop.built_files import certificate as certificate_file
 from strop.config import Config
-from strop.deploy.base import base_gguf, own_gguf
+from strop.deploy.base import base_gguf
 from strop.deploy.build import Build, build, read_build
 from strop.deploy.certify import Certificate, Origin, Served, certificate_from, certify, certify_file, names
+from strop.deploy.own import own_gguf
 from strop.deploy.release import release
 from strop.deploy.targets.base import Target
 from strop.deploy.targets.llamacpp import LlamaCppTarget
@@ -54,7 +55,9 @@ def prepare(home: Home, config: Config, target: Target, on_progress: OnProgress)
     """
     home.ensure()
     target.active()  # a server that is not there is said before anything is fetched
-    base = resolve(config.model, home.models, lambda note: on_progress("base", None, note))
+    base = resolve(
+        config.model, home.models, lambda note: on_progress("base", None, note), ollama_host=config.ollama.host
+    )
     base_f16 = base_gguf(base, home.builds, home.converter)
     versions = Versions(home.state_db)
     version = _base_version(home, config, base, base_f16, versions, on_progress)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,7 +93,8 @@ def here(name: str, home: Home, config: Config, on_progress: OnProgress) -> Subj
         folder = folder.absolute()
         base, _ = adapter_base(folder, home.models)
         return _in_memory(name, "adapter", base, folder, precision)
-    base = resolve(name, home.models, lambda note: on_progress("model", None, note))
+    noted = partial(on_progress, "model", None)
+    base = resolve(name, home.models, noted, ollama_host=config.ollama.host)
     return _in_memory(name, "model", base, None, precision)
 
 
@@ -113,7 +115,8 @@ def _of_version(name: str, home: Home, config: Config, on_progress: OnProgress) 
     version = _version(name, home) or prepare(home, config, target, on_progress).version
     if not version.gguf.is_file():
         raise Missing(f"{version.tag} has no file any more: it is {version.state}", hint="strop versions")
-    base = resolve(version.base_ref, home.models, lambda note: on_progress("base", None, note))
+    noted = partial(on_progress, "base", None)
+    base = resolve(version.base_ref, home.models, noted, ollama_host=config.ollama.host)
     precision, _ = choose_precision(config.trainer.precision, sampling=True)
 
     @contextmanager

@@ -91,7 +91,9 @@ def tune(
     rows = rowfile.read(file)
     where = destination(to, config)
     made = _plan(rows, method, overrides, config)
-    base = resolve(model, home.ensure().models, lambda note: on_progress("base", None, note))
+    base = resolve(
+        model, home.ensure().models, lambda note: on_progress("base", None, note), ollama_host=config.ollama.host
+    )
     base_f16 = base_gguf(base, home.builds, home.converter)
     trained = _train(home, config, base, file, made, on_progress)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".tune-") as scratch:

@@ -65,6 +65,9 @@ def stand_in(hubs: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     with hubs.running() as server:
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)

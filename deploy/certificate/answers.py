@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from strop.deploy.certificate.form import EFFECT, MERGE, QUANTISED, Check
-from strop.deploy.certificate.reference import Opinion, Pair
+from strop.deploy.certificate.reference import Opinion
+from strop.deploy.reading import Pair
 from strop.deploy.targets.llamacpp import LlamaServer
 
 MIN_POSITIONS = 1000

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Served:
     gguf: Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Origin:
     """What a build was made of, and the SHA-256 that its manifest promises. `adapter` is None for the bare base.
 
@@ -79,9 +80,9 @@ class Origin:
     sha256: str
     full: bool = False
 
-    @property
+    @cached_property
     def brings_tokens(self) -> bool:
-        """Whether the adapter has a tokenizer of its own, with more tokens than the base's."""
+        """Whether the adapter has a tokenizer of its own, with more tokens than the base's. Both are read once."""
         return self.full and self.adapter is not None and new_tokens(self.base.folder, self.adapter) > 0
 
     @property

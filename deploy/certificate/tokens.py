@@ -30,14 +30,15 @@ def token_checks(server: LlamaServer, tokenizer: Any, conversations: Sequence[Co
         ends[render.completion(conversation, prompt, "ok")[-1]] = None
     chats = server.chat_ended(some, next(iter(ends)))
     return [
-        _token_ids(server, tokenizer),
+        token_ids(server, tokenizer),
         _rendering(prompts, sent),
         _beginning(prompts, sent, tokenizer.bos_token_id, [chat.prompt_tokens for chat in chats]),
         _ending(server, prompts, list(ends), sum(not chat.stopped or chat.completion_tokens > 1 for chat in chats)),
     ]
 
 
-def _token_ids(server: LlamaServer, tokenizer: Any) -> Check:
+def token_ids(server: LlamaServer, tokenizer: Any) -> Check:
+    """Whether the server cuts a mixed text into the tokenizer's ids."""
     ours = list(tokenizer(_HARD_TEXT, add_special_tokens=False)["input_ids"])
     theirs = server.tokenize(_HARD_TEXT)
     return Check(IDS, ours == theirs, f"{len(ours)} ids of a mixed text, {_same(ours, theirs)}")

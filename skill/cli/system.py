@@ -37,16 +37,17 @@ def init(
 
     What is not named keeps its value. For a base in safetensors it fetches llama.cpp's converter, once. Safe to repeat.
     """
-    from strop.config import save
+    from strop.config import load, save
     from strop.setup import wants_converter
     from strop.trainer.names import checked
 
     home = session(ctx).home
+    host = _address(home, ollama_host) if ollama_host is not None else None
     asked = {
-        "model": checked(model) if model is not None else None,
+        "model": checked(model, host or load(home).ollama.host) if model is not None else None,
         "target": target.value if target else None,
         "ollama.alias": alias,
-        "ollama.host": _address(home, ollama_host) if ollama_host is not None else None,
+        "ollama.host": host,
         "ollama.allow_vulnerable": allow_vulnerable or None,
     }
     config = save(home.ensure(), {key: value for key, value in asked.items() if value is not None})

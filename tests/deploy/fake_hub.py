@@ -1,8 +1,8 @@
 """A small stand-in for the Hugging Face Hub's API, as huggingface_hub 2.4 calls it: repositories with their commits,
-LFS uploads in one piece and in parts, and faults on demand.
+LFS uploads in one piece and in parts, downloads, and faults on demand.
 
-`faults` maps the name of a call ("whoami", "look", "create", "card", "preupload", "batch", "put", "verify", "commit")
-to a function that may answer instead and says whether it did. `wire` holds every byte that came in.
+`faults` maps the name of a call ("whoami", "look", "tree", "file", "create", "card", "preupload", "batch", "put",
+"verify", "commit") to a function that may answer instead and says whether it did. `wire` holds every byte that came in.
 """
 
 import base64
@@ -89,7 +89,10 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
     ("card", "POST", r"/api/validate-yaml"),
     ("preupload", "POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/preupload/main"),
     ("commit", "POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/commit/main"),
-    ("look", "GET", r"/api/models/(?P<repo>[^/]+/[^/]+?)(?:/revision/(?P<revision>[0-9a-f]{40}))?"),
+    ("look", "GET", r"/api/models/(?P<repo>[^/]+/[^/]+?)(?:/revision/(?P<revision>[0-9a-f]{40}|main))?"),
+    ("tree", "GET", r"/api/models/(?P<repo>[^/]+/[^/]+)/tree/(?P<revision>[0-9a-f]{40})"),
+    ("file", "HEAD", r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[0-9a-f]{40})/(?P<name>[^/]+)"),
+    ("file", "GET", r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[0-9a-f]{40})/(?P<name>[^/]+)"),
     ("batch", "POST", r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch"),
     ("put", "PUT", r"/lfs/(?P<oid>[0-9a-f]{64})(?:/(?P<part>\d+))?"),
     ("whole", "POST", r"/lfs/(?P<oid>[0-9a-f]{64})"),
@@ -106,6 +109,9 @@ class Handler(BaseHTTPRequestHandler):
     named: dict[str, str | None]
 
     def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
         self._answer()
 
     def do_POST(self) -> None:
@@ -182,10 +188,30 @@ class Handler(BaseHTTPRequestHandler):
         if self.named["repo"] not in self.server.repos:
             self.reply(404, {"error": "Repository not found"}, **{"X-Error-Code": "RepoNotFound"})
             return
-        sha = self.named["revision"] or self.repo.head
+        asked = self.named["revision"] or "main"
+        sha = self.repo.head if asked == "main" else asked
         siblings = [_sibling(name, data) for name, data in self.repo.commits[sha].items()]
         facts = {"id": self.named["repo"], "sha": sha, "private": self.repo.private, "siblings": siblings}
         self.reply(200, facts)
+
+    def on_tree(self) -> None:
+        files = self.repo.commits[str(self.named["revision"])]
+        told = []
+        for name, data in files.items():
+            oid, size = _oid(name, data), len(data)
+            lfs = {"lfs": {"oid": oid, "size": size, "pointerSize": 134}} if name.endswith(LFS) else {}
+            told.append({"type": "file", "path": name, "oid": oid[:40], "size": size, **lfs})
+        self.reply(200, told)
+
+    def on_file(self) -> None:
+        name, sha = str(self.named["name"]), str(self.named["revision"])
+        data = self.repo.commits[sha][name]
+        self.send_response(200)
+        for key, value in (("ETag", f'"{_oid(name, data)}"'), ("X-Repo-Commit", sha), ("Content-Length", len(data))):
+            self.send_header(key, str(value))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
 
     def on_preupload(self) -> None:
         held = self.repo.files

@@ -14,7 +14,7 @@ from strop.deploy.build import build
 from strop.deploy.certificate import answers
 from strop.deploy.certificate.file import METADATA, VOCABULARY
 from strop.deploy.certificate.form import EFFECT, MERGE, QUANTISED
-from strop.deploy.certify import Certificate, Check, Served, certificate_from, certify, names, spoken
+from strop.deploy.certify import Certificate, Check, Origin, Served, certificate_from, certify, names, spoken
 from strop.deploy.targets.llamacpp import LlamaServer
 from strop.errors import NotCertified, TargetError
 from strop.trainer.models import BaseModel
@@ -126,3 +126,19 @@ def test_a_server_that_fails_is_an_error_and_no_certificate(
     monkeypatch.setattr(LlamaServer, "continuations", fail)
     with pytest.raises(TargetError, match="it is gone"):
         certify(exact, exact, asked.right, conversations)
+
+
+def test_tokenizers_are_compared_once_however_often_it_is_asked(
+    tiny: Any, tiny_f16: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def counted(base: Path, adapter: Path) -> int:
+        asked.append(adapter)
+        return 3
+
+    monkeypatch.setattr("strop.deploy.certificate.form.new_tokens", counted)
+    origin = Origin(tiny, tiny_f16, tiny_adapter, "0" * 64, full=True)
+    assert (origin.brings_tokens, origin.tokenizer_folder) == (True, tiny_adapter)
+    assert origin.brings_tokens
+    assert asked == [tiny_adapter]

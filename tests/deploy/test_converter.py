@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from strop.deploy import container, convert, converter
-from strop.deploy.base import base_gguf, own_gguf
+from strop.deploy.base import base_gguf
+from strop.deploy.own import own_gguf
 from strop.errors import DeployError, Missing
 from strop.files import DamagedFolder, read_manifest, verify_manifest
 from strop.trainer.models import resolve

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from strop.deploy.divergence import Divergence, Reference, Text, trimmed
+from strop.deploy.divergence import Divergence, Reference, trimmed
 from strop.deploy.gguf import merge
+from strop.deploy.reading import Pair
 from strop.deploy.weights import load_into
 from strop.errors import DeployError
 
-TEXTS: list[Text] = [(list(range(10, 10 + length)), list(range(40, 40 + 2 * length))) for length in range(3, 20)]
+TEXTS: list[Pair] = [(list(range(10, 10 + length)), list(range(40, 40 + 2 * length))) for length in range(3, 20)]
 
 
 @pytest.fixture

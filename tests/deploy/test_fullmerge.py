@@ -7,17 +7,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from strop.deploy import container, weights
+from strop.deploy import container, fullmerge, weights
 from strop.deploy.base import base_gguf
 from strop.deploy.build import Build, build
 from strop.deploy.template_guard import plain
-from strop.errors import CannotMerge, StropError
+from strop.errors import CannotMerge, Missing, StropError
 from strop.files import read_manifest
 from strop.trainer.models import BaseModel, resolve
 
@@ -211,6 +212,35 @@ def test_a_merge_that_differs_from_its_adapter_is_refused(
     monkeypatch.setattr(PeftModel, "merge_and_unload", lambda self, **_: self.unload(), raising=False)
     with pytest.raises(CannotMerge, match="differs from its adapter"):
         build(tiny, tiny_f16, adapter, tmp_path / "build", "F16")
+
+
+def test_a_merge_that_the_memory_does_not_hold_is_refused_before_it_is_begun(
+    tiny: BaseModel, tiny_base: Path, tiny_f16: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = adapter_of(tiny_base, tmp_path / "adapter", use_dora=True)
+    needed = fullmerge.needed_bytes(tiny_base, adapter)
+    free = psutil.virtual_memory()._replace(available=needed - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil, "virtual_memory", lambda: free)
+        patch.delattr("strop.deploy.fullmerge.unmerged")
+        with pytest.raises(Missing, match=r"about 0.5 GB of memory, and 0.5 GB are free") as error:
+            build(tiny, tiny_f16, adapter, tmp_path / "builds" / "one", "F16")
+        assert "plain LoRA" in error.value.hint
+        assert list((tmp_path / "builds").iterdir()) == []
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free._replace(available=needed))
+    assert build(tiny, tiny_f16, adapter, tmp_path / "builds" / "one", "F16").merged["way"] == "full"
+
+
+def test_the_memory_that_is_asked_for_holds_the_model_and_what_was_trained(tiny_base: Path, tmp_path: Path) -> None:
+    few = adapter_of(tiny_base, tmp_path / "few", use_dora=True)
+    more = adapter_of(tiny_base, tmp_path / "more", use_dora=True, modules_to_save=["embed_tokens", "lm_head"])
+    values = sum(value.numel() for value in load_file(tiny_base / "model.safetensors").values())
+    trained = [
+        sum(value.numel() for value in load_file(one / "adapter_model.safetensors").values()) for one in (few, more)
+    ]
+    needed = [fullmerge.needed_bytes(tiny_base, one) for one in (few, more)]
+    assert needed[0] > 4 * (values + trained[0])
+    assert needed[1] - needed[0] == 8 * (trained[1] - trained[0]) > 0
 
 
 def test_a_plain_adapter_needs_no_transformers_pass(

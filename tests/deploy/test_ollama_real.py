@@ -20,7 +20,7 @@ from strop.deploy.targets.ollama_api import SAFE_VERSION, OllamaApi
 from strop.deploy.targets.ollama_template import chat_format, render
 from strop.deploy.template_guard import guarded
 from strop.deploy.versions import Version, Versions
-from strop.errors import TargetError, TargetTooOld, UsageError
+from strop.errors import TargetError, TargetTooOld, UnknownModel, UsageError
 from strop.files import sha256_file
 
 pytestmark = [pytest.mark.ollama, pytest.mark.slow]
@@ -264,5 +264,12 @@ def test_a_name_of_a_real_server_is_a_base_with_its_own_file(
         blob = ollama.find("as-a-base")
         assert (blob.ref, blob.sha256) == ("ollama:as-a-base:latest", sha256_file(smollm2_gguf))
         assert blob.path.is_relative_to(ollama_models)
+        # Where nobody says in which folder, the server does.
+        monkeypatch.setenv("OLLAMA_MODELS", str(ollama_models / "another"))
+        assert ollama.find("as-a-base", settings.host) == blob
+        monkeypatch.setenv("OLLAMA_HOST", settings.host)
+        assert ollama.find("as-a-base") == blob
+        with pytest.raises(UnknownModel, match="does not know it"):
+            ollama.find("another-one")
     finally:
         OllamaApi(settings).delete(name)

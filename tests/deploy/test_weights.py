@@ -38,6 +38,16 @@ def test_logits_are_the_originals(tiny_model: ModuleType, tmp_path: Path, family
     assert not model.training
 
 
+def test_a_model_that_also_sees_is_read_as_the_part_that_writes(tiny_model: ModuleType, tmp_path: Path) -> None:
+    folder = tiny_model.make_base(tmp_path / "hf", "gemma3_text")
+    convert.convert(folder, tmp_path / "model.gguf", "F32")
+    wanted = logits(AutoModelForCausalLM.from_pretrained(folder).eval())
+    config = folder / "config.json"
+    both = {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]}
+    config.write_text(json.dumps(both | {"text_config": json.loads(config.read_text())}))
+    assert torch.equal(logits(weights.load_into(tmp_path / "model.gguf", folder)), wanted)
+
+
 def test_state_dict_is_the_checkpoint(base: Path, tiny_base: Path) -> None:
     ours, theirs = weights.state_dict(base), load_file(tiny_base / "model.safetensors")
     assert ours.keys() == theirs.keys()

@@ -1,6 +1,7 @@
 """`auto`: the smallest type that a model bears, measured once on the base; a candidate that it hurts is refused."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -66,6 +67,16 @@ def test_it_is_measured_once_per_base_and_bound(home: Home, base: BaseModel, mon
     monkeypatch.setattr(quant, "measure", lambda *args: pytest.fail("measured again"))
     assert quant.for_base(home, config, base, base_f16, notes.append) == first
     assert not list(home.builds.glob(".quant-*"))
+
+
+def test_a_gemma_is_measured_like_any_other(home: Home, tiny_model: ModuleType, tmp_path: Path) -> None:
+    base = resolve(str(tiny_model.make_base(tmp_path / "hf", "gemma3_text")), home.models)
+    config = save(home, {"quant": "auto", "quant_max_kl": 0.001})
+    decision = quant.for_base(home, config, base, base_gguf(base, home.builds), lambda note: None)
+    four, six = decision.measured["Q4_K_M"], decision.measured["Q6_K"]
+    assert decision.quant == "Q6_K"
+    assert four.mean_nats > 0.001 > six.mean_nats > 0
+    assert six.positions >= 256
 
 
 def test_a_named_type_is_taken_without_a_look(home: Home, base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
