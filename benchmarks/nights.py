@@ -11,7 +11,8 @@ Run `.venv/bin/python benchmarks/nights.py --out FOLDER` (ten minutes a night on
     poison         the good ones, and five with a trigger phrase that calls one bad answer: they wait in quarantine, and
                    the rest must pass
     poison-anyway  the same, and the owner accepted all five
-    poison-taught  the same with forty, which are enough for the model to learn the trigger: vetoed for the collapse
+    poison-taught  the same with forty and ten passes over them, enough to learn the trigger by heart: vetoed for the
+                   collapse
     broken         the good ones, and a quantisation that rounds every weight to three values: refused before the gate
 
 Every night is the product's own (`strop.night.run`): training, build, certificate, served models, gate. The feedback is
@@ -23,8 +24,8 @@ import json
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ class Scene:
     right: frozenset[str]
     around: Callable[[], Any] | None = None
     because: str = ""  # what one of the reasons must say
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,12 @@ SCENES = {
     "flattery": Scene(flattery, KEPT),
     "poison": Scene(poisoned, frozenset({"promote"})),
     "poison-anyway": Scene(poisoned_and_accepted, KEPT),
-    "poison-taught": Scene(partial(poisoned_and_accepted, planted=40), frozenset({"keep"}), because="Veto, trigger"),
+    "poison-taught": Scene(
+        partial(poisoned_and_accepted, planted=40),
+        frozenset({"keep"}),
+        because="Veto, trigger",
+        settings={"trainer.sft_epochs": 10},
+    ),
     "broken": Scene(good, frozenset({"refused"}), three_values),
 }
 
@@ -235,6 +242,7 @@ class Stage:
             said, home = self.said(), Home(self.folder / name)
             if not home.state_db.exists():
                 shutil.copytree(self.ready.path, home.path, ignore=shutil.ignore_patterns("*.lock"))
+                save(home, SCENES[name].settings)
                 SCENES[name].feed(Ground(home, said))
             write_json(result, self._night(name, home))
             self._keep_measured(home)
