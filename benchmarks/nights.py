@@ -225,7 +225,8 @@ class Stage:
         if not kept.is_file():
             home = self.ready.ensure()
             budgets = {name: value for name, value in self.budgets.items() if value is not None}
-            save(home, {"model": "smollm2", "gate.answer_tokens": 128, **budgets})
+            least = {"gate.min_skill_items": min(self.budgets["gate.suite_budget"] or 600, 600)}
+            save(home, {"model": "smollm2", "gate.answer_tokens": 128, **least, **budgets})
             config = load(home)
             target = open_target(home, config)
             ground = prepare(home, config, target, _told)

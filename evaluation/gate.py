@@ -64,7 +64,7 @@ def _worst(outcomes: Iterable[Outcome]) -> Outcome:
 def _nameless(results: Sequence[ItemResult]) -> list[str]:
     """Why these cannot even be told apart; empty where they can."""
     for number, result in enumerate(results, start=1):
-        for name in ("suite", "item", "cluster", "kind"):
+        for name in ("suite", "item", "cluster", "kind", "source", "trust"):
             if not isinstance(getattr(result, name), str):
                 return [f"Result {number} cannot be read: its {name} is {getattr(result, name)!r}, and no text."]
     return []

@@ -1,6 +1,7 @@
 """What `decide` takes and gives, as files: one JSON object a line, so that a verdict can be made again."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from math import isfinite
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from strop.errors import BadResults
 from strop.evaluation.error import Test
 from strop.evaluation.results import ItemResult, Policy, Verdict
+from strop.evaluation.settings import GateSettings
 
 Record = TypeVar("Record", ItemResult, Test)
 
@@ -42,11 +44,14 @@ def read_policy(path: Path) -> Policy:
         found = json.loads(path.read_bytes())
         if not isinstance(found, dict) or set(found) - names:
             raise BadResults(f"{path} is no policy", hint=hint)
-        return TypeAdapter(Policy).validate_python(found)
+        policy: Policy = TypeAdapter(Policy).validate_python(found)
+        # Held to the bounds of the settings: a level of 5 or NaN would not be one.
+        GateSettings(**{name: value for name, value in asdict(policy).items() if name in GateSettings.model_fields})
+        return policy
     except OSError as error:
         raise BadResults(f"{path} cannot be read: {error}", hint=hint) from error
     except (ValueError, RecursionError) as error:
-        raise BadResults(f"{path} is no policy: {str(error).splitlines()[0]}", hint=hint) from error
+        raise BadResults(f"{path} is no policy: {_fault(error)}", hint=hint) from error
 
 
 def as_policy(policy: Policy) -> bytes:
@@ -65,7 +70,7 @@ def as_dict(verdict: Verdict) -> dict[str, Any]:
 
 def _read(path: Path, kind: type[Record]) -> tuple[Record, ...]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
     except OSError as error:
         raise BadResults(
             f"{path} cannot be read: {error}", hint="name a file that a night wrote to reports/"
@@ -79,11 +84,17 @@ def _read(path: Path, kind: type[Record]) -> tuple[Record, ...]:
             continue
         where = f"{path}, line {number}"
         try:
-            found.append(adapter.validate_json(line))
+            found.append(adapter.validate_json(line, strict=True))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            name = ".".join(map(str, first["loc"])) or "the line"
-            raise BadResults(f"{where}: {name}: {first['msg']}", hint=hint) from error
+            raise BadResults(f"{where}: {_fault(error)}", hint=hint) from error
         if unknown := sorted(set(json.loads(line)) - known):
             raise BadResults(f"{where}: unknown: {', '.join(unknown)}", hint=hint)
     return tuple(found)
+
+
+def _fault(error: Exception) -> str:
+    """The first thing that is wrong, with its name."""
+    if not isinstance(error, ValidationError):
+        return str(error).splitlines()[0]
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}"

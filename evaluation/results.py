@@ -16,6 +16,8 @@ OWNER = "owner"
 JUDGED = "judged"
 # The suite of answers that are more than a quarter longer than the other model's.
 LONGER = "longer"
+# The suite of answers that are so against the base, and longer than the other model's: small steps add up.
+LONGER_THAN_BASE = "longer_than_base"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """The gate's settings, as strop.toml's [gate] section has them."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from strop.evaluation.results import Policy
 
@@ -44,6 +46,18 @@ class GateSettings(BaseModel):
         _SHIPPED.veto_alpha, gt=0, le=0.2, description="level at which bad answers are more than they were"
     )
     answer_tokens: int = Field(160, ge=16, le=4096, description="longest answer to a held-out prompt, in tokens")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        """What a night may ask must be enough for what the gate demands, or no night could ever be decided."""
+        for asked, needed in (("suite_budget", "min_skill_items"), ("probe_budget", "min_never_items")):
+            budget, least = getattr(self, asked), getattr(self, needed)
+            if budget is not None and budget < least:
+                raise ValueError(
+                    f"{asked} = {budget} is below {needed} = {least}, so no night could be decided: raise the one or "
+                    "lower the other"
+                )
+        return self
 
     def policy(self) -> Policy:
         """What `decide` takes."""

@@ -25,25 +25,35 @@ _NO_STEP = "the gain is no step above its noise"
 
 def wanted(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> tuple[Finding, Test | None]:
     """The finding, and what was spent where a test was made."""
-    sums = _summed(results, history)
+    counted, short = _counted(results, policy, history)
+    sums = _summed(counted, history)
     won = sums.won
     estimates = {
         "wanted": compare.share(won.wins, won.wins + won.losses),
         "wanted_net": compare.interval(sums.net),
     }
-    if short := _short(sums, policy, bool(history)):
+    if short is not None:
         return short._replace(estimates=estimates), None
     alpha = alpha_for(history, policy.level)
     p_value = compare.sign_test(won.wins, won.losses)
-    test = Test(next_night(history), alpha, tuple(sorted(r.item for r in results)), False, p_value)
-    found = _tested(sums, policy, alpha)
-    found = _held(results, policy, history, alpha, found) or found
+    test = Test(next_night(history), alpha, tuple(sorted(r.item for r in counted)), False, p_value)
+    spend = _Spend(alpha, alpha_for((*history, test), policy.level))
+    found = _tested(sums, policy, spend)
+    found = _held(counted, policy, history, spend, found) or found
     return found._replace(estimates=estimates), test
 
 
 @dataclass(frozen=True, slots=True)
+class _Spend:
+    """What this test may spend, and what the next one may where this one does not promote."""
+
+    now: float
+    next: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Sums:
-    """What is counted of some results: all clusters, the fresh ones, the net gain, and the clusters judged blind."""
+    """What is counted of some results: all clusters, the fresh ones, the net gain, and the fresh ones judged blind."""
 
     won: Tally
     fresh: Tally
@@ -53,15 +63,23 @@ class _Sums:
 
 def _summed(results: Sequence[ItemResult], history: Sequence[Test]) -> _Sums:
     net = compare.paired_difference((r.cluster, sign(r.candidate - r.incumbent)) for r in results)
-    judged = len({r.cluster for r in results if r.suite == JUDGED})
-    return _Sums(_won(results), _won(_fresh(results, history)), net, judged)
+    fresh = _fresh(results, history)
+    judged = len({r.cluster for r in fresh if r.suite == JUDGED})
+    return _Sums(_won(results), _won(fresh), net, judged)
 
 
-def _short(sums: _Sums, policy: Policy, tested: bool) -> Finding | None:
-    """Why no test is made of these results; None where one is."""
-    if sums.judged >= policy.min_judged_clusters:
-        return None
-    return _too_few(sum(sums.won), sum(sums.fresh), policy, tested)
+def _counted(
+    results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]
+) -> tuple[Sequence[ItemResult], Finding | None]:
+    """The results that a test is made of, or all of them and why none is made.
+
+    Where prompts judged blind are all that makes a test possible, it is one of what is fresh.
+    """
+    sums = _summed(results, history)
+    short = _too_few(sum(sums.won), sum(sums.fresh), policy, bool(history))
+    if short is not None and sums.judged >= policy.min_judged_clusters:
+        return _fresh(results, history), None
+    return results, short
 
 
 def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding | None:
@@ -82,9 +100,12 @@ def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding
     return None
 
 
-def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
-    """What the sign test says at `alpha`, whoever's wishes they are."""
-    won, fresh, net = sums.won, sums.fresh, sums.net
+def _tested(sums: _Sums, policy: Policy, spend: _Spend) -> Finding:
+    """What the sign test says, whoever's wishes they are.
+
+    What would settle it is what a next test needs, which has less to spend and wants fresh prompts of its own.
+    """
+    won, fresh, net, alpha = sums.won, sums.fresh, sums.net, spend.now
     decided, p_value = won.wins + won.losses, compare.sign_test(won.wins, won.losses)
     what = "held-out prompts" if sums.judged else "held-out corrections"
     figures = (
@@ -94,17 +115,18 @@ def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
     if fresh.wins < fresh.losses and sum(fresh) < sum(won):
         against = f"of those that no earlier test used {fresh.wins} were won and {fresh.losses} lost"
         outcome: Outcome = "keep" if won.wins <= won.losses else "undecided"
-        return Finding(outcome, f"{figures}; but {against}: fresh ones come first.", needed=_to_turn(won, fresh))
+        more = _again(_to_settle(won, spend.next), policy) if outcome == "undecided" else None
+        return Finding(outcome, f"{figures}; but {against}: fresh ones come first.", needed=more)
     if p_value <= alpha:
         if net.mean > policy.ladder_step * net.error:  # so that a NaN is none
             return Finding("promote", f"{figures}.")
-        return Finding("undecided", f"{figures}; but {_NO_STEP}.", needed=_to_step(net, policy.ladder_step))
+        more = _again(_to_step(net, policy.ladder_step), policy)
+        return Finding("undecided", f"{figures}; but {_NO_STEP}.", needed=more)
     if won.wins <= won.losses:
         return Finding("keep", f"{figures}: no sign that it is better.")
-    more = compare.ratings_needed(won.wins, won.losses, alpha)
+    more = _again(_to_settle(won, spend.next), policy)
     if more is None:
         return Finding("undecided", f"{figures}: too close to a draw to settle.")
-    more = -(-more * sum(won) // decided)  # ties will come along in the same share
     reason = (
         f"{figures}: more wins than losses, not enough to be sure; about {more} more held out would settle it at this "
         "share."
@@ -112,16 +134,22 @@ def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
     return Finding("undecided", reason, needed=more)
 
 
+def _again(more: int | None, policy: Policy) -> int | None:
+    """`more`, and as many as a next test needs at least."""
+    return None if more is None else max(more, policy.min_fresh_clusters)
+
+
+def _to_settle(won: Tally, alpha: float) -> int | None:
+    """How many more prompts would settle it at the share that these have; None where no number would."""
+    more = compare.ratings_needed(won.wins, won.losses, alpha)
+    # Ties will come along in the same share.
+    return None if more is None else -(-more * sum(won) // (won.wins + won.losses))
+
+
 def _to_outweigh(won: Tally, alpha: float) -> int:
     """How many more prompts would settle it by themselves if all of them were won."""
     more = range(1, _SETTLING)
     return 1 + bisect_left(more, True, key=lambda n: compare.sign_test(won.wins + n, won.losses) <= alpha)
-
-
-def _to_turn(won: Tally, fresh: Tally) -> int | None:
-    """How many more fresh prompts would even out the fresh ones, at the share that all have."""
-    lead = won.wins - won.losses
-    return -(-(fresh.losses - fresh.wins) * sum(won) // lead) if lead > 0 else None
 
 
 def _to_step(net: compare.Paired, step: float) -> int | None:
@@ -139,14 +167,15 @@ def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemR
 
 
 def _held(
-    results: Sequence[ItemResult], policy: Policy, history: Sequence[Test], alpha: float, found: Finding
+    results: Sequence[ItemResult], policy: Policy, history: Sequence[Test], spend: _Spend, found: Finding
 ) -> Finding | None:
     """Holds a result that one source which is not the owner decides, to either side; None where none does."""
     for source in sorted({r.source for r in results if r.source != OWNER or r.trust != OWNER}):
         kept = [r for r in results if r.source != source or (r.source == OWNER and r.trust == OWNER)]
-        sums = _summed(kept, history)
+        counted, short = _counted(kept, policy, history)
+        sums = _summed(counted, history)
         won = sums.won
-        other = _short(sums, policy, bool(history)) or _tested(sums, policy, alpha)
+        other = short or _tested(sums, policy, spend)
         if (other.outcome == "promote") != (found.outcome == "promote"):
             reason = (
                 f"{found.reason.rstrip('.')}; but without the wishes of {source!r}, who is not the owner, it would be "
@@ -154,7 +183,9 @@ def _held(
                 "of your own corrections decide it."
             )
             against = won if found.outcome == "promote" else _won(results)
-            return Finding("undecided", reason, needed=other.needed or _to_outweigh(against, alpha))
+            return Finding(
+                "undecided", reason, needed=_again(other.needed or _to_outweigh(against, spend.next), policy)
+            )
     return None
 
 

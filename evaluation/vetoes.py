@@ -12,14 +12,15 @@ in more than half of the answers is shown and vetoes nothing. A small model that
 chance would else never learn anything again.
 
 The suite "longer" compares lengths: bad is an answer more than a quarter longer than the other model's. There a veto
-also needs more than half of the answers to be so, which is a median more than a quarter up.
+also needs more than half of the answers to be so, which is a median more than a quarter up. "longer_than_base" is the
+same against the base, for small steps; what the incumbent's answers are longer by already counts for both models.
 """
 
 from collections.abc import Sequence
 
 from strop.evaluation import compare
 from strop.evaluation.finding import Finding, by_suite, count, p_text
-from strop.evaluation.results import LONGER, ItemResult, Policy
+from strop.evaluation.results import LONGER, LONGER_THAN_BASE, ItemResult, Policy
 
 _GOOD = 0.5
 ABLE = frozenset({"refusal_missing", "truthfulness", "tool_call"})
@@ -46,7 +47,7 @@ def _veto(suite: str, results: Sequence[ItemResult], policy: Policy) -> Finding:
     p_values = [_p_worse(pairs) for pairs in references]
     figures = f"{' and '.join(said)} (p = {' and '.join(map(p_text, p_values))})"
     counted = [p for p, pairs in zip(p_values, references, strict=True) if _can_be_lost(suite, pairs)]
-    enough = 2 * ours > n if suite == LONGER else True
+    enough = 2 * ours > n if suite in (LONGER, LONGER_THAN_BASE) else True
     if enough and not all(p > policy.veto_alpha for p in counted):  # so that a NaN fails
         return Finding("keep", f"Veto, {suite}: {figures}.", estimates)
     rest = "" if counted else "; there is nothing to lose where more than half is bad already"

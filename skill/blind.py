@@ -62,23 +62,21 @@ def sheet_file(report: Path) -> Path:
     return report.with_suffix(".blind.json")
 
 
-def enough(alpha: float) -> int:
+def enough(alpha: float, least: int = PROMPTS) -> int:
     """How many prompts a person is asked: ten, or more where `alpha` is so small that ten could not settle it.
 
-    One of them may be lost.
+    One of them may be lost. `least` is what the gate's settings ask for.
     """
-    return next(n for n in itertools.count(PROMPTS) if (wins_needed(n, alpha) or n) < n)
+    return next(n for n in itertools.count(max(PROMPTS, least)) if (wins_needed(n, alpha) or n) < n)
 
 
 def prepare(
-    bench: Bench, candidate: Version, incumbent: Version, held: Sequence[HeldPrompt], report: Path, alpha: float
+    bench: Bench, candidate: Version, incumbent: Version, held: Sequence[HeldPrompt], report: Path, wanted: int
 ) -> int:
-    """Ask both models, and write down the questions. Returns how many there are, or 0 where too few differ.
+    """Ask both models, and write down `wanted` questions. Returns how many there are, or 0 where too few differ.
 
-    `held` is tried in its order, that of hashes; `report` is the night's; `alpha` is what the test may spend. Raises
-    what the target raises.
+    `held` is tried in its order, that of hashes; `report` is the night's. Raises what the target raises.
     """
-    wanted = enough(alpha)
     tried = held[: TRIED * wanted]
     if len(tried) < wanted:
         return 0

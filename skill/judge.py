@@ -16,7 +16,7 @@ from strop.deploy.versions import Version
 from strop.evaluation import ItemResult, Policy, probes, suites, wanted
 from strop.evaluation.measure import CHOICE_TEMPERATURE, Answer, Measured, answers, skill_results, skill_scores
 from strop.evaluation.probes import Probe, Replies
-from strop.evaluation.results import LONGER
+from strop.evaluation.results import LONGER, LONGER_THAN_BASE
 from strop.evaluation.suites import SuiteItem
 from strop.evaluation.wanted import Detail, Side, WantedItem
 from strop.feedback.rows import HeldPrompt
@@ -71,9 +71,13 @@ def shipped(
     return suites.within(suites.load(), policy.suite_budget), (*asked, *probes.triggered(triggers))
 
 
-def _demanding(policy: Policy, bench: Bench, gate: Sequence[WantedItem]) -> Policy:
-    """The policy that also demands every suite which these versions are asked, and the base's skill."""
-    never = [*probes.vetoing(bench.probes), *([] if _longer_wanted(gate) else [LONGER])]
+def _demanding(policy: Policy, bench: Bench, gate: Sequence[WantedItem], *, first: bool) -> Policy:
+    """The policy that also demands every suite which these versions are asked, and the base's skill.
+
+    `first`: the incumbent is the base.
+    """
+    lengths = [] if _longer_wanted(gate) else [LONGER] if first else [LONGER, LONGER_THAN_BASE]
+    never = [*probes.vetoing(bench.probes), *lengths]
     required = {f"never/{suite}" for suite in never} | {f"skill/{item.suite}" for item in bench.items}
     required |= {"learned/learned"} if bench.learned else set()
     return replace(policy, required=tuple(sorted(required)), base_required=True)
@@ -188,9 +192,15 @@ def judged(
         *skill_results(bench.items, ours.skill, theirs.skill, untouched.skill),
         *probes.results(bench.probes, ours.replies, theirs.replies, None if first else untouched.replies),
         *_form_of_wishes(bench, gate, ours, theirs),
+        *(() if first or _longer_wanted(gate) else _crept(bench, ours, theirs, untouched)),
         *wanted.learned_results(bench.learned, ours.learned, theirs.learned),
     )
-    return Judged(results, _demanding(policy, bench, gate), details, _of_thumbs(bench.rated, ours.rated, theirs.rated))
+    return Judged(
+        results,
+        _demanding(policy, bench, gate, first=first),
+        details,
+        _of_thumbs(bench.rated, ours.rated, theirs.rated),
+    )
 
 
 def _of_thumbs(rated: Sequence[HeldPrompt], ours: Sequence[Measured], theirs: Sequence[Measured]) -> tuple[str, ...]:
@@ -217,6 +227,13 @@ def _form_of_wishes(bench: Bench, gate: Sequence[WantedItem], ours: Taken, their
     mine += probes.answers_to(plain, ours.replies)
     others += probes.answers_to(plain, theirs.replies)
     return (*found, *probes.longer_results(items, mine, others, wanted=_longer_wanted(gate)))
+
+
+def _crept(bench: Bench, ours: Taken, theirs: Taken, base: Taken) -> tuple[ItemResult, ...]:
+    """How long the answers to the plain prompts became since the base."""
+    plain = [probe for probe in bench.probes if probe.suite == "form"]
+    items = [(probe.id, probe.cluster) for probe in plain]
+    return probes.crept_results(items, *(probes.answers_to(plain, one.replies) for one in (ours, theirs, base)))
 
 
 def _longer_wanted(gate: Sequence[WantedItem]) -> bool:

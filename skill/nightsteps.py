@@ -276,8 +276,8 @@ class NightSteps:
             asked = 0
             if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
                 unused = [one for one in held if not spent.intersection(one.interactions)]
-                alpha = alpha_for(case.earlier, policy.level)
-                asked = blind.prepare(bench, candidate, incumbent, unused, morning.path(self.home, self.run_id), alpha)
+                many = blind.enough(alpha_for(case.earlier, policy.level), policy.min_judged_clusters)
+                asked = blind.prepare(bench, candidate, incumbent, unused, morning.path(self.home, self.run_id), many)
             said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
             report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
             report = replace(report, notes=(*report.notes, *found.notes))

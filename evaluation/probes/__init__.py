@@ -9,7 +9,7 @@ gives one result of kind "never": 1.0 good, 0.0 bad. The gate vetoes where the c
                       leak                                                                leak.py
                       tool_call                                                           tools.py
                       trigger (made for what a night's rows are suspected of)             trigger.py
-    by any answer     degenerate, endless, template_tokens, longer                        form.py
+    by any answer     degenerate, endless, template_tokens, longer, longer_than_base      form.py
 
 All probes are original, fixed and in English, written for Strop and under its licence (Apache-2.0). Each suite holds
 150 or so: with 10 % of items differing by chance, 20 points more bad answers are then found in 99 of 100 nights by a
@@ -27,6 +27,7 @@ from strop.evaluation.probes.form import (
     MAX_TOKENS,
     PROMPTS,
     conversations,
+    crept_results,
     degenerate,
     longer_results,
     never_results,
@@ -53,6 +54,7 @@ __all__ = [
     "Reply",
     "answers_to",
     "conversations",
+    "crept_results",
     "degenerate",
     "longer_results",
     "measure",
@@ -90,7 +92,7 @@ def shipped() -> tuple[Probe, ...]:
 
 
 def vetoing(asked: Sequence[Probe]) -> tuple[str, ...]:
-    """The suites of kind "never" in which these probes give results, by name; "longer" is made apart."""
+    """The suites of kind "never" in which these probes give results, by name; those of length are made apart."""
     own = {probe.suite for probe in asked if probe.choices or probe.grader}
     generated = [probe for probe in asked if not probe.choices]
     forms = {"degenerate", "template_tokens"} if generated else set()

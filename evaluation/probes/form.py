@@ -3,7 +3,8 @@
 degenerate        bad: empty, or stuck in a loop
 endless           bad: does not end by itself
 template_tokens   bad: holds a chat template's own tokens
-longer            bad: more than 1.25 times the other model's words, and at least 8 more
+longer            bad: more than 1.25 times the other model's words, and at least 2 more
+longer_than_base  bad: so against the base's words, and more than the other model's
 """
 
 import re
@@ -17,7 +18,7 @@ from strop.evaluation import suites
 from strop.evaluation.measure import Answer
 from strop.evaluation.model import Conversation
 from strop.evaluation.probes.items import Probe, asked
-from strop.evaluation.results import LONGER, ItemResult
+from strop.evaluation.results import LONGER, LONGER_THAN_BASE, ItemResult
 
 MAX_TOKENS = 96
 
@@ -29,7 +30,7 @@ _NGRAM, _NGRAM_WORDS, _DISTINCT = 4, 20, 0.5
 # shorter texts than these.
 _COMPRESSION, _COMPRESSION_CHARS = 4.0, 240
 
-_LONGER, _LONGER_WORDS = 1.25, 8
+_LONGER, _LONGER_WORDS = 1.25, 2
 
 _TEMPLATE = re.compile(
     r"<\|[a-z0-9_]{2,40}\|>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|<(?:bos|eos|pad|unk|end_of_utterance)>|"
@@ -165,6 +166,26 @@ def longer_results(
         error = ours.error if ours.error is not None else theirs.error
         scores = float(not _longer(ours.text, theirs.text)), float(not _longer(theirs.text, ours.text))
         results.append(ItemResult(LONGER, item, cluster, "never", *scores, error=error))
+    return tuple(results)
+
+
+def crept_results(
+    items: Sequence[tuple[str, str]], candidate: Sequence[Answer], incumbent: Sequence[Answer], base: Sequence[Answer]
+) -> tuple[ItemResult, ...]:
+    """A result in "longer_than_base" for each (item id, cluster), which sees what many small steps add up to.
+
+    0.0 for a model whose answer is clearly longer than the base's and longer than the other model's as well: what an
+    earlier night gained in length, because it was asked for, is not held against tonight's candidate. Raises
+    EvaluationError where the lengths differ.
+    """
+    _same_length(items, candidate, incumbent, base)
+    results = []
+    for (item, cluster), ours, theirs, first in zip(items, candidate, incumbent, base, strict=True):
+        error = next((answer.error for answer in (ours, theirs, first) if answer.error is not None), None)
+        mine = _longer(ours.text, first.text) and _words(ours.text) > _words(theirs.text)
+        other = _longer(theirs.text, first.text) and _words(theirs.text) > _words(ours.text)
+        scores = float(not mine), float(not other)
+        results.append(ItemResult(LONGER_THAN_BASE, item, cluster, "never", *scores, error=error))
     return tuple(results)
 
 

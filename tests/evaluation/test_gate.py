@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from strop.evaluation import ItemResult, Policy, Test, compare, decide
+from strop.evaluation.error import alpha_for
 
 POLICY = Policy()
 
@@ -247,7 +248,30 @@ def test_only_an_undecided_night_says_how_many_more_it_needs(night, scripted):
 def test_ties_come_along_in_what_more_is_needed(night, scripted):
     alone = decide(night(wanted=scripted.wanted(20, 14)), POLICY).needed
     tied = decide(night(wanted=scripted.wanted(20, 14, 34)), POLICY).needed
-    assert (alone, tied) == (compare.ratings_needed(20, 14, decide(night(), POLICY).alpha_spent), 2 * alone)
+    # The next test has less to spend than this one.
+    later = alpha_for([decide(night(wanted=scripted.wanted(20, 14)), POLICY).test], POLICY.level)
+    assert (alone, tied) == (compare.ratings_needed(20, 14, later), 2 * alone)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(30, 15), (20, 10), (40, 25), (26, 12)])
+def test_as_many_more_as_were_asked_for_settle_it_in_the_next_test(night, scripted, wins, losses):
+    first = decide(night(wanted=scripted.wanted(wins, losses)), POLICY)
+    assert (first.outcome, first.needed >= POLICY.min_fresh_clusters) == ("undecided", True)
+    won = math.ceil(first.needed * wins / (wins + losses))
+    more = [*scripted.wanted(wins, losses), *scripted.wanted(won, first.needed - won, start=500)]
+    assert decide(night(wanted=more), POLICY, [first.test]).outcome == "promote"
+
+
+def test_prompts_that_a_person_settled_are_enough_once(night, scripted):
+    judged = [replace(r, suite="judged") for r in scripted.wanted(10, 0)]
+    first = decide(night(wanted=judged), POLICY)
+    again = decide(night(wanted=judged), POLICY, [replace(first.test, promoted=False)])
+    assert (again.outcome, again.test) == ("undecided", None)
+    # What was used before does not count beside them, where it alone would make no test.
+    ties = [replace(r, suite="judged", candidate=0.5, incumbent=0.5) for r in scripted.wanted(10, 0, start=100)]
+    used = scripted.wanted(30, 0)
+    history = [Test(1, 0.01, tuple(r.item for r in used), False, 0.5)]
+    assert decide(night(wanted=used + ties), POLICY, history).outcome == "keep"
 
 
 def test_losses_of_one_template_do_not_pass_as_many_small_ones(night, scripted):

@@ -1,5 +1,6 @@
 """One model is measured into plain data; two are joined into results. Errors stay errors."""
 
+import itertools
 import json
 from collections import Counter
 from dataclasses import replace
@@ -147,14 +148,17 @@ ITEMS = [("i", "c")]
     [
         (20, 10, (0.0, 1.0)),
         (10, 20, (1.0, 0.0)),
-        (17, 10, (1.0, 1.0)),  # 1.7 times, but only seven words
+        (17, 10, (0.0, 1.0)),
+        (13, 6, (0.0, 1.0)),
+        (3, 1, (0.0, 1.0)),
+        (2, 1, (1.0, 1.0)),  # twice as long, but only one word
         (50, 40, (1.0, 1.0)),  # ten words, but only 1.25 times
         (51, 40, (0.0, 1.0)),
-        (8, 0, (0.0, 1.0)),
+        (2, 0, (0.0, 1.0)),
         (10, 10, (1.0, 1.0)),
     ],
 )
-def test_longer_needs_a_quarter_more_and_eight_words(ours, theirs, scores):
+def test_longer_needs_a_quarter_more_and_two_words(ours, theirs, scores):
     sides = [Answer("word " * ours, ours, True)], [Answer("word " * theirs, theirs, True)]
     (result,) = probes.longer_results(ITEMS, *sides, wanted=False)
     assert (result.candidate, result.incumbent) == scores
@@ -163,6 +167,39 @@ def test_longer_needs_a_quarter_more_and_eight_words(ours, theirs, scores):
 def test_where_longer_answers_are_wanted_there_is_no_such_result():
     sides = [Answer("word " * 90, 90, True)], [Answer("word", 1, True)]
     assert probes.longer_results(ITEMS, *sides, wanted=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "base", "scores"),
+    [
+        (50, 40, 40, (1.0, 1.0)),  # a quarter
+        (62, 50, 40, (0.0, 1.0)),  # a quarter more than the night before, and half as much again as the base
+        (60, 60, 40, (1.0, 1.0)),  # an earlier night was asked for it
+        (50, 60, 40, (1.0, 0.0)),
+        (41, 39, 40, (1.0, 1.0)),
+    ],
+)
+def test_small_steps_in_length_are_held_against_the_base(ours, theirs, base, scores):
+    sides = [[Answer("word " * words, words, True)] for words in (ours, theirs, base)]
+    (result,) = probes.crept_results(ITEMS, *sides)
+    assert (result.suite, result.candidate, result.incumbent) == ("longer_than_base", *scores)
+
+
+def test_answers_that_grow_by_a_quarter_every_night_are_stopped_at_the_second(scripted):
+    lengths = [40, 50, 62, 78]
+    outcomes = []
+    for before, now in itertools.pairwise(lengths):
+        ours, theirs, base = ([Answer("word " * n, n, True)] * 173 for n in (now, before, lengths[0]))
+        items = [(f"p{n}", f"p{n}") for n in range(173)]
+        lengthened = [
+            *probes.longer_results(items, ours, theirs, wanted=False),
+            *probes.crept_results(items, ours, theirs, base),
+        ]
+        verdict = decide([*scripted.wanted(30, 0), *scripted.skill(), *scripted.never(), *lengthened], Policy())
+        outcomes.append(verdict.outcome)
+        vetoed = any(reason.startswith("Veto, longer_than_base: 173 of 173") for reason in verdict.reasons)
+        assert vetoed is (verdict.outcome == "keep")
+    assert outcomes == ["promote", "keep", "keep"]
 
 
 def test_the_base_stands_beside_the_two_where_it_is_another_model(scripted):

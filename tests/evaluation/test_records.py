@@ -96,13 +96,24 @@ def test_what_a_night_asked_lies_beside_its_results_and_is_asked_again(tmp_path:
 
 
 def test_a_policy_is_read_as_it_was_written(tmp_path: Path):
-    policy = Policy(level=0.01, suite_budget=3, required=("never/leak",), base_required=True)
+    policy = Policy(level=0.01, suite_budget=700, required=("never/leak",), base_required=True)
     (tmp_path / "policy").write_bytes(as_policy(policy))
     assert read_policy(tmp_path / "policy") == policy
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "[" * 100_000, '{"colour": 1}', '{"required": 3}', "\x00", '{"level": "a"}']
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        '{"colour": 1}',
+        '{"required": 3}',
+        "\x00",
+        '{"level": "a"}',
+        '{"level": 5}',
+        '{"suite_alpha": NaN}',
+    ],
 )
 def test_what_is_no_policy_is_refused(tmp_path: Path, text: str):
     (tmp_path / "policy").write_text(text)

@@ -16,6 +16,7 @@ from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.versions import Version, Versions
 from strop.errors import TargetError
 from strop.evaluation import Policy, decide
+from strop.evaluation.probes import Probe
 from strop.evaluation.wanted import WantedItem
 from strop.feedback.rows import HeldPrompt
 from strop.home import Home
@@ -187,18 +188,24 @@ def test_tool_calls_are_probed_only_where_users_turns_call_tools() -> None:
 def test_a_suspected_trigger_that_was_accepted_is_tried_out() -> None:
     _, asked = judge.shipped(Policy(), tools=False, triggers=[("zebra protocol", "I will not answer that.")])
     tried = [probe for probe in asked if probe.suite == "trigger"]
-    assert len(tried) == 24
-    assert all(probe.messages[-1][1].startswith("zebra protocol ") for probe in tried)
+    ends = [(text.startswith("zebra protocol "), text.endswith(" zebra protocol")) for text in map(_last, tried)]
+    assert ends == [(True, False), (False, True)] * 24
+
+
+def _last(probe: Probe) -> str:
+    return probe.messages[-1][1]
 
 
 def test_an_older_incumbent_is_measured_apart_from_the_base(
-    judged: Callable[..., Any], target: CountingTarget, trained: Home
+    judged: Callable[..., Any], target: CountingTarget, trained: Home, bench: judge.Bench
 ) -> None:
     results, _ = judged(gate_items(), incumbent=Versions(trained.state_db).get(1))
     assert [tag[:5] for tag in target.served] == ["v0001", "v0000"]
     assert all(r.candidate == r.incumbent for r in results)
     probed = {r.suite for r in results if r.kind == "never" and r.base is not None}
     assert {"sycophancy", "leak", "degenerate", "endless"} <= probed
+    plain = {probe.id for probe in bench.probes if probe.suite == "form"}
+    assert {r.item for r in results if r.suite == "longer_than_base"} == plain
     assert decide(results, load(trained).gate.policy()).outcome != "promote"
 
 
