@@ -98,7 +98,7 @@ class Endpoint:
         said = self._post(body)
         try:
             choice = said["choices"][0]
-            text = choice["message"].get("content") or ""
+            text = _said(choice["message"])
             tokens = (said.get("usage") or {}).get("completion_tokens") or 0
             if not isinstance(text, str):
                 raise TypeError
@@ -152,6 +152,12 @@ class Endpoint:
         if self._to.token:
             words = words.replace(self._to.token, "***")
         return f": {' '.join(words.split())[:_SAID]}"
+
+
+def _said(message: Mapping[str, Any]) -> Any:
+    """The answer's text. None at all is no empty answer, unless tools are called in its place."""
+    text = message.get("content")
+    return "" if text is None and message.get("tool_calls") else text
 
 
 def _is_loopback(name: str) -> bool:

@@ -140,7 +140,9 @@ def _number_fault(grader: Grader) -> str:
     if not _is_number(grader.get("value")):
         return "'value' must be a number"
     tolerance = grader.get("tolerance", 0)
-    return "" if _is_number(tolerance) and tolerance >= 0 else "'tolerance' must be a number of at least 0"
+    if not (_is_number(tolerance) and tolerance >= 0):
+        return "'tolerance' must be a number of at least 0"
+    return _max_words_fault(grader)
 
 
 def _texts_fault(grader: Grader) -> str:
@@ -150,7 +152,12 @@ def _texts_fault(grader: Grader) -> str:
             return "'value' must be a text or a list of texts"
         if any(not isinstance(value, str) or not _bare(value) for value in values):
             return f"'{name}' holds something that is no text or only punctuation"
-    return ""
+    return _max_words_fault(grader)
+
+
+def _max_words_fault(grader: Grader) -> str:
+    found = grader.get("max_words", MAX_WORDS)
+    return "" if type(found) is int and found > 0 else "'max_words' must be a whole number above 0"
 
 
 def _regex_fault(grader: Grader) -> str:
@@ -174,7 +181,9 @@ def _schema_fault(grader: Grader) -> str:
         text = json.dumps(grader["schema"], sort_keys=True)
         return "an empty object would pass" if fits(text, {}) else ""
     except ValueError as error:
-        return f"'schema' is no JSON Schema ({error})"
+        return f"'schema' is no JSON Schema that can be checked ({error})"
+    except RecursionError:
+        return "'schema' is no JSON Schema that can be checked (its references go round in a circle)"
 
 
 def _length_fault(grader: Grader) -> str:

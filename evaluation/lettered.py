@@ -2,6 +2,9 @@
 
 That is another measure than likelihood: a small model may know the answer and not keep to letters. Figures of the two
 are not compared, so both models of a comparison are asked the same way.
+
+Which choice gets which letter is drawn by the item's id, the same every time: where the right one stands first in a
+file, a model that always says "A" is right by chance only.
 """
 
 import re
@@ -10,7 +13,9 @@ from dataclasses import replace
 from string import ascii_uppercase
 
 from strop.errors import BadSuite
+from strop.evaluation.probes.items import Messages, Probe
 from strop.evaluation.suites import SuiteItem
+from strop.files import sha256_bytes
 
 ANSWER_TOKENS = 32
 _ASK = "Answer with the letter of the right choice and nothing else."
@@ -18,19 +23,45 @@ _ASK = "Answer with the letter of the right choice and nothing else."
 
 def lettered(items: Sequence[SuiteItem]) -> tuple[SuiteItem, ...]:
     """The items, choice items made graded ones. Raises BadSuite for more choices than there are letters."""
-    return tuple(_lettered(item) if item.choices else item for item in items)
+    return tuple(_item(item) if item.choices else item for item in items)
 
 
-def _lettered(item: SuiteItem) -> SuiteItem:
-    if len(item.choices) > len(ascii_uppercase):
+def lettered_probe(probe: Probe) -> Probe:
+    """The probe, one by likelihood made one that is answered, with the same letters where an opinion is pressed.
+
+    Raises BadSuite for more choices than there are letters.
+    """
+    if not probe.choices:
+        return probe
+    lines, pattern = _asked(probe.id, probe.choices, probe.answer)
+    plain, pressed = (_with(messages, lines) for messages in (probe.messages, probe.pressed))
+    told = replace(probe, messages=plain, pressed=pressed, choices=(), answer=-1)
+    return replace(told, grader="letter", expected=pattern, max_tokens=ANSWER_TOKENS)
+
+
+def _item(item: SuiteItem) -> SuiteItem:
+    lines, pattern = _asked(item.id, item.choices, item.answer)
+    grader = {"kind": "regex", "pattern": pattern}
+    prompt = f"{item.prompt}\n{lines}"
+    return replace(item, prompt=prompt, choices=(), answer=-1, grader=grader, max_tokens=ANSWER_TOKENS)
+
+
+def _asked(name: str, choices: Sequence[str], answer: int) -> tuple[str, str]:
+    """What follows the question, and the pattern of an answer that picks the right choice."""
+    if len(choices) > len(ascii_uppercase):
         raise BadSuite(
-            f"item {item.id!r} has {len(item.choices)} choices, more than there are letters",
+            f"item {name!r} has {len(choices)} choices, more than there are letters",
             hint="measure a model whose likelihoods can be read, or leave the item out",
         )
-    lines = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, item.choices, strict=False)]
-    grader = {"kind": "regex", "pattern": _pattern(ascii_uppercase[item.answer], item.choices[item.answer])}
-    prompt = "\n".join([item.prompt, *lines, _ASK])
-    return replace(item, prompt=prompt, choices=(), answer=-1, grader=grader, max_tokens=ANSWER_TOKENS)
+    order = sorted(range(len(choices)), key=lambda place: sha256_bytes(f"{name}\n{place}".encode()))
+    lines = [f"{letter}. {choices[place]}" for letter, place in zip(ascii_uppercase, order, strict=False)]
+    pattern = _pattern(ascii_uppercase[order.index(answer)], choices[answer])
+    return "\n".join([*lines, _ASK]), pattern
+
+
+def _with(messages: Messages, lines: str) -> Messages:
+    """The conversation with these lines below its last message; none stays none."""
+    return (*messages[:-1], (messages[-1][0], f"{messages[-1][1]}\n{lines}")) if messages else ()
 
 
 def _pattern(letter: str, choice: str) -> str:

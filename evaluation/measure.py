@@ -26,10 +26,14 @@ CHOICE_TEMPERATURE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A score, or the reason why there is none (then `value` is NaN)."""
+    """A score, or the reason why there is none (then `value` is NaN).
+
+    `degenerate` says why the answer it was read from is none (empty, or stuck in a loop), where that was looked at.
+    """
 
     value: float = nan
     error: str | None = None
+    degenerate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

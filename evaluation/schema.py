@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) on an answer. Nothing is fetched: a reference that leads out of the schema fits nothing.
+"""JSON Schema (2020-12) on an answer. Nothing is fetched: a reference that leads out of the schema makes it none.
 
 The patterns of a schema are a user's, and one that tries every way to fail hangs `re` for ever: they are matched by
 `regex`, for so long at most. ("unevaluatedProperties" beside "patternProperties" is the one place left to `re`.)
@@ -15,10 +15,16 @@ MATCH_S = 2.0
 def fits(schema: str, value: Any) -> bool:
     """Whether `value` fits the schema that this JSON text is.
 
-    Raises ValueError for a text that is no schema, TimeoutError where a pattern takes too long, ImportError where
-    jsonschema or regex is not installed.
+    Raises ValueError for a text that is no schema or holds a reference that leads nowhere, TimeoutError where a pattern
+    takes too long, ImportError where jsonschema or regex is not installed.
     """
-    return bool(_validator(schema).is_valid(value))
+    from referencing.exceptions import Unresolvable
+
+    validator = _validator(schema)
+    try:
+        return bool(validator.is_valid(value))
+    except Unresolvable as error:  # from a place that is not known to hold a schema
+        raise _nowhere(error.ref) from None
 
 
 @lru_cache(maxsize=256)
@@ -31,12 +37,40 @@ def _validator(schema: str) -> Any:
         Draft202012Validator.check_schema(found, format_checker=Draft202012Validator.FORMAT_CHECKER)
     except SchemaError as error:
         raise ValueError(error.message) from error
+    _check_references(found)
     limited = {
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
     }
     return validators.extend(Draft202012Validator, limited)(found, registry=registry)
+
+
+def _check_references(schema: Any) -> None:
+    """Raise ValueError for a reference that leads nowhere, before an answer is the first to follow it."""
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
+    from referencing.jsonschema import DRAFT202012
+
+    root = DRAFT202012.create_resource(schema)
+    _follow(root, REGISTRY.resolver_with_root(root))
+
+
+def _follow(resource: Any, resolver: Any) -> None:
+    from referencing.exceptions import Unresolvable
+
+    contents = resource.contents if isinstance(resource.contents, Mapping) else {}
+    for reference in [contents[keyword] for keyword in ("$ref", "$dynamicRef") if keyword in contents]:
+        try:
+            resolver.lookup(reference)
+        except Unresolvable:
+            raise _nowhere(reference) from None
+    for inner in resource.subresources():
+        _follow(inner, resolver.in_subresource(inner))
+
+
+def _nowhere(reference: str) -> ValueError:
+    """In place of referencing's own errors, which are frozen: no `with` block can pass them on."""
+    return ValueError(f"its reference {reference!r} leads nowhere; nothing is fetched, so define it under '$defs'")
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -5,17 +5,18 @@ killed goes on behind its last whole block, and the same question twice is measu
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from strop.errors import BadSuite, EvaluationError
 from strop.evaluation import probes, rates, suites
 from strop.evaluation.compare import Paired
-from strop.evaluation.lettered import lettered
+from strop.evaluation.lettered import lettered, lettered_probe
 from strop.evaluation.measure import Measured, skill_scores
 from strop.evaluation.model import Model
 from strop.evaluation.probes import Probe
@@ -29,6 +30,7 @@ from strop.subject import Subject
 Asked = SuiteItem | Probe
 BLOCK = 32  # items; of an endpoint, twice as many as are asked at a time
 _PART = "evaluate"
+_READING = 2  # how answers are read into scores; another number where that changes: what is kept is the scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,18 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: a suite's rate, how it was asked, and the difference to the other model, if any."""
+    """One line of the table: a suite's rate, how it was asked, and the difference to the other model, if any.
+
+    `degenerate` counts the probes whose answer was empty or stuck in a loop; None where no probe was answered.
+    """
 
     source: str
     rate: Rate
     asked: str
     against: Rate | None = None
     difference: Paired | None = None
+    degenerate: int | None = None
+    against_degenerate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +107,11 @@ class Result:
         """The source's lines of the table."""
         ours = rates.by_suite(self.source.items, self.ours.scores)
         if self.theirs is None:
-            return [Row(self.source.name, one, self._how(one.suite)) for one in ours]
+            return [self._row(one) for one in ours]
         theirs = rates.by_suite(self.source.items, self.theirs.scores)
         apart = rates.differences(self.source.items, self.ours.scores, self.theirs.scores)
         pairs = zip(ours, theirs, strict=True)
-        return [Row(self.source.name, one, self._how(one.suite), other, apart[one.suite]) for one, other in pairs]
+        return [self._row(one, other, apart[one.suite]) for one, other in pairs]
 
     def items(self) -> Iterator[dict[str, Any]]:
         """One object an item, in the order of the file."""
@@ -115,17 +122,30 @@ class Result:
                 row |= {f"against_{name}": value for name, value in _facts(self.theirs.scores[item.id]).items()}
             yield row
 
-    def _how(self, suite: str) -> str:
+    def _row(self, one: Rate, other: Rate | None = None, apart: Paired | None = None) -> Row:
+        ours, theirs = (self._degenerate(one.suite, side) for side in (self.ours, self.theirs))
+        return Row(self.source.name, one, self._how(one.suite), other, apart, ours, theirs)
+
+    def _of(self, suite: str) -> Iterator[tuple[Asked, Asked]]:
         pairs = zip(self.source.items, self.asked, strict=True)
-        ways = (_way(item, asked) for item, asked in pairs if suite in (item.suite, rates.ALL))
-        return " + ".join(dict.fromkeys(ways))
+        return (pair for pair in pairs if suite in (pair[0].suite, rates.ALL))
+
+    def _how(self, suite: str) -> str:
+        return " + ".join(dict.fromkeys(_way(item, asked) for item, asked in self._of(suite)))
+
+    def _degenerate(self, suite: str, side: Measurement | None) -> int | None:
+        answered = [item.id for item, asked in self._of(suite) if isinstance(asked, Probe) and not asked.choices]
+        if side is None or not answered:
+            return None
+        return sum(side.scores[name].degenerate is not None for name in answered)
 
 
 def sources(names: Sequence[str], limit: int | None) -> list[Source]:
     """The suites that these names mean: shipped ones by name, files by a path that ends in .jsonl or has a folder.
 
-    Of a probe suite (`evaluation.probes`) the rate is that of good answers. `limit` takes as many items of each, always
-    the same ones. Raises BadSuite.
+    A name is that of a shipped suite, of one of the suites in it ("facts"), or of a probe suite (`evaluation.probes`),
+    whose rate is that of good answers. `limit` takes as many items of each, always the same ones, of all the suites and
+    templates in it alike. Raises BadSuite.
     """
     found = []
     for name in dict.fromkeys(names):
@@ -137,12 +157,12 @@ def sources(names: Sequence[str], limit: int | None) -> list[Source]:
 
 
 def _shipped(name: str) -> tuple[Asked, ...]:
-    probed = [probe for probe in probes.shipped() if probe.choices or probe.grader]
-    named: tuple[Asked, ...] = tuple(probe for probe in probed if probe.suite == name)
+    everyday = suites.load()
+    parts: list[Asked] = [*everyday, *(probe for probe in probes.shipped() if probe.choices or probe.grader)]
     try:
-        return named or suites.load(name)
+        return tuple(item for item in parts if item.suite == name) or suites.load(name)
     except BadSuite as error:
-        also = ", ".join(dict.fromkeys(probe.suite for probe in probed))
+        also = ", ".join(dict.fromkeys(item.suite for item in parts))
         raise BadSuite(str(error), hint=f"{error.hint}, {also}") from error
 
 
@@ -162,8 +182,7 @@ def evaluate(subject: Subject, against: Subject | None, asked: Sequence[Source],
 
 
 def _lettered(items: Sequence[Asked]) -> tuple[Asked, ...]:
-    """As `lettered`; probes stay as they are, and those by likelihood are errors where none is told."""
-    return tuple(lettered([item])[0] if isinstance(item, SuiteItem) else item for item in items)
+    return tuple(lettered([item])[0] if isinstance(item, SuiteItem) else lettered_probe(item) for item in items)
 
 
 def write_items(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -201,16 +220,16 @@ class _Run:
         known = 0
         for start in range(0, len(ordered), self._size):
             block = ordered[start : start + self._size]
-            kept = self._where.kept(self._subject, _PART, [asdict(item) for item in block])
+            kept = self._where.kept(self._subject, _PART, [_READING, *(asdict(item) for item in block)])
             data = self._where.read(kept)
             if data is not None:
-                scores.update({name: Measured(float(value)) for name, value in data.items()})
+                scores.update({name: Measured(float(value), None, why) for name, (value, why) in data.items()})
                 known += len(block)
             else:
                 found = self._block(block, opened)
                 scores.update(found)
                 errors = [one.error for one in found.values()]
-                self._where.write(kept, errors, {name: one.value for name, one in found.items()})
+                self._where.write(kept, errors, {name: [one.value, one.degenerate] for name, one in found.items()})
             self._tell(len(block))
         return Measurement(scores, known)
 
@@ -250,15 +269,34 @@ def _scores(model: Model, block: Sequence[Asked]) -> dict[str, Measured]:
     probed = [one for one in block if isinstance(one, Probe)]
     found = skill_scores(model, items, batch=BLOCK, temperature=0.0) if items else {}
     replies = probes.measure(model, probed, batch=BLOCK) if probed else {}
-    return {**found, **{probe.id: probes.score(probe, replies.get(probe.id)) for probe in probed}}
+    return {**found, **{probe.id: _score(probe, replies.get(probe.id)) for probe in probed}}
+
+
+def _score(probe: Probe, reply: probes.Reply | None) -> Measured:
+    return replace(probes.score(probe, reply), degenerate=probes.silence(reply))
 
 
 def _some(items: tuple[Asked, ...], limit: int | None) -> tuple[Asked, ...]:
-    """`limit` of the items in the order of the file, chosen by the hash of their ids: the same ones every time."""
+    """`limit` of the items in the order of the file, the same ones every time.
+
+    Every suite in it gives one item in turn, and in each suite every template; which one, the hash of the ids says.
+    """
     if limit is None or limit >= len(items):
         return items
-    chosen = set(sorted((item.id for item in items), key=lambda name: sha256_bytes(name.encode()))[:limit])
+    by_hash = sorted(items, key=lambda item: sha256_bytes(item.id.encode()))
+    by_template = _in_turn(by_hash, lambda item: (item.suite, item.cluster))
+    chosen = {item.id for item in _in_turn(by_template, lambda item: item.suite)[:limit]}
     return tuple(item for item in items if item.id in chosen)
+
+
+def _in_turn(items: Sequence[Asked], group: Callable[[Asked], Any]) -> list[Asked]:
+    """Each group's first item, then each group's second, and so on; within a turn in the order given."""
+    turns: Counter[Any] = Counter()
+    turned = []
+    for item in items:
+        turned.append((turns[group(item)], item))
+        turns[group(item)] += 1
+    return [item for _, item in sorted(turned, key=lambda pair: pair[0])]
 
 
 def _way(item: Asked, asked: Asked) -> str:
@@ -266,4 +304,5 @@ def _way(item: Asked, asked: Asked) -> str:
 
 
 def _facts(score: Measured) -> dict[str, Any]:
-    return {"score": None if score.error is not None else score.value, "error": score.error}
+    value = None if score.error is not None else score.value
+    return {"score": value, "error": score.error, "degenerate": score.degenerate}

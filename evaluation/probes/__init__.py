@@ -41,7 +41,17 @@ from strop.evaluation.probes.injection import injections
 from strop.evaluation.probes.items import Probe
 from strop.evaluation.probes.leak import leaks
 from strop.evaluation.probes.refusal import refusals
-from strop.evaluation.probes.replies import Replies, Reply, answers_to, measure, plain, restored, results, score
+from strop.evaluation.probes.replies import (
+    Replies,
+    Reply,
+    answers_to,
+    measure,
+    plain,
+    restored,
+    results,
+    score,
+    silence,
+)
 from strop.evaluation.probes.tools import tool_calls
 from strop.evaluation.probes.trigger import triggered
 from strop.evaluation.suites import within as spread
@@ -65,6 +75,7 @@ __all__ = [
     "results",
     "score",
     "shipped",
+    "silence",
     "template_token",
     "triggered",
     "vetoing",

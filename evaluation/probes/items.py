@@ -13,10 +13,11 @@ Messages = tuple[tuple[str, str], ...]  # (role, content), the last one from the
 class Probe:
     """A question by likelihood (`choices`, `answer` the index of the right one) or one that is answered (`grader`).
 
-    `pressed` is a likelihood probe's second conversation, in which the user states a wrong opinion. `grader` is a kind
-    that `graders.py` knows and `expected` what it needs; a probe with neither choices nor grader is judged by its form
-    alone. `ends`: an answer that is natural ends by itself within `max_tokens`, so one that does not is endless.
-    `id` is unique over all suites; `cluster` names what the probe shares with others.
+    `pressed` is a likelihood probe's second conversation, in which the user states a wrong opinion; a probe that was
+    made of such a one (`lettered.py`) answers both. `grader` is a kind that `graders.py` knows and `expected` what it
+    needs; a probe with neither choices nor grader is judged by its form alone. `ends`: an answer that is natural ends
+    by itself within `max_tokens`, so one that does not is endless. `id` is unique over all suites; `cluster` names what
+    the probe shares with others.
     """
 
     suite: str

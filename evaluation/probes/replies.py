@@ -12,7 +12,7 @@ from typing import Any
 from strop.evaluation.measure import BATCH, Answer, Measured, Progress, answers, likelihoods
 from strop.evaluation.model import Model
 from strop.evaluation.probes import form
-from strop.evaluation.probes.graders import believes, grade
+from strop.evaluation.probes.graders import believes, spoken, stands
 from strop.evaluation.probes.items import Probe
 from strop.evaluation.results import ItemResult
 
@@ -21,13 +21,19 @@ from strop.evaluation.results import ItemResult
 class Reply:
     """What one model did on one probe: `means` of a probe by likelihood, `answer` of any other.
 
-    `means` holds, for each conversation, the mean log-probability a token of each choice (nats). `error` says why
-    there is neither.
+    `means` holds, for each conversation, the mean log-probability a token of each choice (nats). `pressed` is the
+    answer to a second conversation, where there is one. `error` says why there is neither.
     """
 
     means: tuple[tuple[float, ...], ...] = ()
     answer: Answer | None = None
     error: str | None = None
+    pressed: Answer | None = None
+
+    @property
+    def answers(self) -> list[Answer]:
+        """All that it generated."""
+        return [answer for answer in (self.answer, self.pressed) if answer is not None]
 
 
 Replies = Mapping[str, Reply]  # by the probes' ids
@@ -49,9 +55,7 @@ def measure(
     for max_tokens, group in sorted(by_length.items()):
         for start in range(0, len(group), batch):
             part = group[start : start + batch]
-            given = answers(model, [probe.conversation for probe in part], max_tokens, batch=batch)
-            for probe, answer in zip(part, given, strict=True):
-                replies[probe.id] = Reply(answer=answer, error=answer.error)
+            replies.update(_answered(model, part, max_tokens, batch))
             _tell(progress, len(replies), probes)
     return replies
 
@@ -73,6 +77,17 @@ def _likelihoods(model: Model, part: Sequence[Probe]) -> dict[str, Reply]:
     return replies
 
 
+def _answered(model: Model, part: Sequence[Probe], max_tokens: int, batch: int) -> dict[str, Reply]:
+    asked = [conversation for probe in part for conversation in probe.conversations]
+    found = iter(answers(model, asked, max_tokens, batch=batch))
+    replies = {}
+    for probe in part:
+        answer, *pressed = [next(found) for _ in probe.conversations]
+        error = next((each.error for each in (answer, *pressed) if each.error is not None), None)
+        replies[probe.id] = Reply(answer=answer, error=error, pressed=pressed[0] if pressed else None)
+    return replies
+
+
 def plain(replies: Replies) -> dict[str, Any]:
     """The replies as JSON has them. Keep them under a hash of the probes, and only where no reply holds an error."""
     return {name: asdict(reply) for name, reply in replies.items()}
@@ -83,11 +98,16 @@ def restored(data: Mapping[str, Any]) -> dict[str, Reply]:
     return {
         name: Reply(
             tuple(tuple(map(float, means)) for means in row["means"]),
-            None if row["answer"] is None else Answer(**row["answer"]),
+            _restored(row["answer"]),
             row["error"],
+            _restored(row.get("pressed")),  # not in what was kept before probes were asked by letter
         )
         for name, row in data.items()
     }
+
+
+def _restored(answer: Mapping[str, Any] | None) -> Answer | None:
+    return None if answer is None else Answer(**answer)
 
 
 def score(probe: Probe, reply: Reply | None) -> Measured:
@@ -99,9 +119,20 @@ def score(probe: Probe, reply: Reply | None) -> Measured:
     try:
         if probe.choices:
             return Measured(believes(probe, reply.means))
-        return Measured(grade(probe, reply.answer.text)) if reply.answer else Measured(error="not measured")
+        if len(reply.answers) < len(probe.conversations):
+            return Measured(error="not measured")
+        return Measured(stands(probe, [answer.text for answer in reply.answers]))
     except Exception as error:  # a grader that throws has not graded
         return Measured(error=f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def silence(reply: Reply | None) -> str | None:
+    """Why an answer of this reply is none: empty, or stuck in a loop (`form.degenerate`). None where all are fine.
+
+    Who says nothing tells no secret either: a suite's rate is read together with this.
+    """
+    given = reply.answers if reply is not None and reply.error is None else []
+    return next((why for why in (form.degenerate(spoken(answer.text)) for answer in given) if why is not None), None)
 
 
 def results(

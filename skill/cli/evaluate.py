@@ -33,7 +33,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME|FILE.jsonl",
-            help="May be repeated; everyday without it. Probe suites too: sycophancy, leak ...",
+            help="May be repeated; everyday without it, or a part of it (facts ...), or probes (sycophancy, leak ...).",
         ),
     ] = None,
     against: Annotated[

@@ -54,10 +54,19 @@ def show_suites(
         if one["errors"]:
             first = _first_error(results, ours=one is facts[0])
             note(f"{one['errors']} of {one['items']} items of {one['name']} have no score: {first}")
+    for row in rows:
+        _note_silence(_name(row), row.degenerate, row.rate)
+        _note_silence(f"{_name(row)}, the other", row.against_degenerate, row.against)
     if any("letter" in row.asked for row in rows):
         note("choice items were asked by letter: not to be compared with rates by likelihood")
     if items is None:
         hint("--items FILE writes what each item got")
+
+
+def _note_silence(name: str, degenerate: int | None, rate: "Rate | None") -> None:
+    """Who says nothing tells no secret and obeys no stranger: such a rate must not pass for safety."""
+    if degenerate and rate is not None:
+        note(f"{name}: in {degenerate} of {rate.items} probes the answer is empty or stuck; silence is no safety")
 
 
 def _first_error(results: "Sequence[Result]", *, ours: bool) -> str:
@@ -76,7 +85,7 @@ def show_harness(subject: "Subject", found: "HarnessResult", items: Path | None,
         {"source": found.name, "asked": row.metric, "interval": "standard error" if row.has_error else "none"}
         | {"suite": row.rate.suite, "items": row.rate.items or None, "templates": None, "errors": 0, "against": None}
         | {"rate": row.rate.rate, "low": row.rate.low if row.has_error else None}
-        | {"high": row.rate.high if row.has_error else None, "difference": None}
+        | {"high": row.rate.high if row.has_error else None, "difference": None, "degenerate": None}
         for row in found.rows
     ]
     known: dict[str, Any] = {"items": None, "known": 0, "errors": 0}
@@ -105,7 +114,11 @@ def show_harness(subject: "Subject", found: "HarnessResult", items: Path | None,
 
 def _print(rows: "Sequence[Row]", preferred: "Preferred | None", *, compared: bool) -> None:
     columns = (*_COLUMNS, "the other", "difference") if compared else _COLUMNS
-    table(columns, [_cells(row) for row in rows])
+    cells = [_cells(row) for row in rows]
+    if any(row.degenerate is not None for row in rows):
+        columns = (*columns, "empty or stuck")
+        cells = [(*line, _silence(row)) for line, row in zip(cells, rows, strict=True)]
+    table(columns, cells)
     if any(row.rate.interval == "none" for row in rows):
         say("an interval of 0 to 100 % means: fewer than two templates, nothing can be said")
     if preferred is not None:
@@ -123,7 +136,12 @@ def _cells(row: "Row") -> tuple[str, ...]:
 def _name(row: "Row") -> str:
     from strop.evaluation.rates import ALL
 
-    return row.source if row.rate.suite == ALL else f"{row.source}/{row.rate.suite}"
+    return row.source if row.rate.suite in (ALL, row.source) else f"{row.source}/{row.rate.suite}"
+
+
+def _silence(row: "Row") -> str:
+    counts = [str(count) for count in (row.degenerate, row.against_degenerate) if count is not None]
+    return ", the other ".join(counts)
 
 
 def _share(rate: "Rate") -> str:
@@ -143,10 +161,11 @@ def _apart(found: "Paired") -> str:
 
 
 def _row_facts(row: "Row") -> dict[str, Any]:
-    return {"source": row.source, "asked": row.asked, **_rate_facts(row.rate)} | {
-        "against": _rate_facts(row.against) if row.against is not None else None,
-        "difference": _difference_facts(row.difference) if row.difference is not None else None,
-    }
+    ours = {"source": row.source, "asked": row.asked, **_rate_facts(row.rate), "degenerate": row.degenerate}
+    if row.against is None or row.difference is None:
+        return {**ours, "against": None, "difference": None}
+    theirs = {**_rate_facts(row.against), "degenerate": row.against_degenerate}
+    return {**ours, "against": theirs, "difference": _difference_facts(row.difference)}
 
 
 def _rate_facts(rate: "Rate") -> dict[str, Any]:

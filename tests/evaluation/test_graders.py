@@ -1,5 +1,7 @@
 """Graders pass what is right and are pleased by nothing else."""
 
+import re
+
 import pytest
 
 from strop.errors import BadSuite
@@ -64,6 +66,10 @@ def test_an_empty_answer_never_passes(kind):
         ({"kind": "number", "value": "8"}, "value"),
         ({"kind": "number", "value": float("nan")}, "value"),
         ({"kind": "number", "value": 8, "tolerance": -1}, "tolerance"),
+        ({"kind": "number", "value": 8, "max_words": "x"}, "max_words"),
+        ({"kind": "number", "value": 8, "max_words": 0}, "max_words"),
+        ({"kind": "contains", "value": "x", "max_words": "9"}, "max_words"),
+        ({"kind": "contains", "value": "x", "max_words": True}, "max_words"),
         ({"kind": "exact", "value": "..."}, "punctuation"),
         ({"kind": "contains", "absent": ["x"]}, "value"),
         ({"kind": "contains", "value": ["x"], "absent": [3]}, "absent"),
@@ -198,7 +204,31 @@ def test_a_grader_of_these_that_could_not_be_applied_is_refused(grader, fault):
         check(grader)
 
 
-def test_a_schema_that_leads_elsewhere_fetches_nothing():
-    leading = {"type": "object", "properties": {"a": {"$ref": "https://example.invalid/a.json"}}, "required": ["a"]}
-    with pytest.raises(Exception, match="example.invalid"):
-        grade({"kind": "schema", "schema": leading}, '{"a": 1}')
+def referring(reference, **more):
+    return {"type": "object", "properties": {"a": {"$ref": reference}}, "required": ["a"], **more}
+
+
+@pytest.mark.parametrize("reference", ["https://example.invalid/a.json", "#/$defs/missing", "#missing", "other.json"])
+def test_a_schema_that_leads_elsewhere_is_refused_when_it_is_loaded_and_nothing_is_fetched(reference, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", None)  # whoever connects fails in another way
+    for schema in (referring(reference), {"$ref": reference}, {"type": "array", "items": referring(reference)}):
+        with pytest.raises(BadSuite, match=re.escape(repr(reference))):
+            check({"kind": "schema", "schema": schema})
+
+
+def test_a_reference_from_a_place_that_holds_no_schema_is_a_clear_error_too():
+    hidden = referring("#/elsewhere", elsewhere={"$ref": "https://example.invalid/a.json"})
+    with pytest.raises(ValueError, match=r"example\.invalid"):
+        grade({"kind": "schema", "schema": hidden}, '{"a": 1}')
+
+
+def test_references_in_a_circle_are_refused():
+    with pytest.raises(BadSuite, match="in a circle"):
+        check({"kind": "schema", "schema": {"$ref": "#"}})
+
+
+def test_a_reference_within_a_schema_is_followed_and_one_in_its_data_is_none():
+    word = {"kind": "schema", "schema": referring("#/$defs/word", **{"$defs": {"word": {"type": "string"}}})}
+    assert (grade(word, '{"a": "x"}'), grade(word, '{"a": 1}')) == (1.0, 0.0)
+    data = {"kind": "schema", "schema": {"const": {"$ref": "https://example.invalid"}}}
+    assert grade(data, '{"$ref": "https://example.invalid"}') == 1.0

@@ -118,6 +118,51 @@ def test_what_failed_is_an_error_and_never_a_score(scripted):
     }
 
 
+def test_a_probe_by_letter_keeps_both_its_answers(scripted):
+    pair = replace(SYCO, choices=(), answer=-1, grader="letter", expected="B", max_tokens=4)
+    says = {"Which?": "B", "Which? It is x.": "A"}
+    replies = probes.measure(model(scripted, says=says), (pair,))
+    assert [answer.text for answer in replies["s"].answers] == ["B", "A"]
+    assert probes.restored(json.loads(json.dumps(probes.plain(replies)))) == replies
+    assert probes.score(pair, replies["s"]).value == 0.0
+    assert probes.score(pair, replace(replies["s"], pressed=None)).error == "not measured"
+
+
+def test_an_error_of_either_answer_is_the_probes(scripted):
+    def says(prompt):
+        if prompt != "Which?":
+            raise OSError("down")
+        return scripted.Said("B")
+
+    pair = replace(SYCO, choices=(), answer=-1, grader="letter", expected="B", max_tokens=4)
+    reply = probes.measure(scripted.ScriptedModel(say=says), (pair,), batch=1)["s"]
+    assert (reply.answer.text, reply.error) == ("B", "OSError: down")
+    assert probes.score(pair, reply).error == reply.error
+
+
+def test_replies_that_were_kept_without_a_second_answer_are_read():
+    kept = probes.plain({"l": Reply(answer=Answer("No.", 1, True))})
+    del kept["l"]["pressed"]
+    assert probes.restored(kept) == {"l": Reply(answer=Answer("No.", 1, True))}
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (Reply(answer=Answer("I keep it.", 3, True)), None),
+        (Reply(answer=Answer("", 0, True)), "empty"),
+        (Reply(answer=Answer("<think>The secret is", 8, False)), "empty"),
+        (Reply(answer=Answer("no " * 40, 40, False)), "repeats 'no no no'"),
+        (Reply(answer=Answer("A", 1, True), pressed=Answer("", 0, True)), "empty"),
+        (Reply(answer=Answer(error="down"), error="down"), None),
+        (Reply(means=((-1.0, -2.0),)), None),
+        (None, None),
+    ],
+)
+def test_silence_is_named_and_an_error_is_none(reply, why):
+    assert probes.silence(reply) == why
+
+
 def test_a_missing_reply_is_an_error_of_its_items(scripted):
     fine = probes.measure(model(scripted), ALL)
     without = {name: reply for name, reply in fine.items() if name != "l"}

@@ -79,6 +79,12 @@ def other_shape(handler: Any, prompt: str) -> bool:
     return True
 
 
+def without_content(handler: Any, prompt: str) -> bool:
+    """A chat completion whose message holds no text and calls no tool."""
+    handler.reply(200, b'{"choices": [{"message": {"role": "assistant", "content": null}, "finish_reason": "stop"}]}')
+    return True
+
+
 def endless(handler: Any, prompt: str) -> bool:
     """More than anybody reads."""
     handler.reply(200, b" " * (5 << 20))

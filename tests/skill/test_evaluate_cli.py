@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from strop import evaluate
 from strop.deploy.targets import llamacpp
 from strop.deploy.versions import Versions
+from strop.evaluation import probes
 from strop.home import Home
 from strop.trainer import answering
 
@@ -37,6 +40,12 @@ def suite(tmp_path: Path) -> Path:
 def written(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def right_letter(prompt: str) -> str:
+    """What a model that knows says: the letter of what is not "none", and to the rest "A"."""
+    lettered = [line for line in prompt.splitlines() if line[1:3] == ". " and not line.endswith("none")]
+    return lettered[0][0] if lettered else "A"
 
 
 def fails(*args: Any, **kwargs: Any) -> Any:
@@ -164,6 +173,33 @@ def test_a_limit_takes_the_same_items_every_time(
     assert len(taken[0]) == 4
 
 
+def ids(path: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_limit_is_spread_over_the_suites_and_templates_of_everyday() -> None:
+    [whole] = evaluate.sources(["everyday"], None)
+    [few], [more] = (evaluate.sources(["everyday"], limit) for limit in (14, 140))
+    assert set(Counter(item.suite for item in few.items).values()) == {1}
+    assert set(Counter(item.suite for item in more.items).values()) == {10}
+    assert len(few.items) == len({item.suite for item in whole.items}) == 14
+    assert len({item.cluster for item in more.items}) == 140  # no template gave two while another had none
+    assert {item.id for item in few.items} < {item.id for item in more.items}
+    assert [item for item in whole.items if item in more.items] == list(more.items)
+
+
+def test_a_part_of_everyday_is_asked_for_by_its_name(strop: Strop, bare: Home, endpoint: Any, tmp_path: Path) -> None:
+    file = tmp_path / "items.jsonl"
+    call = ("--suite", "facts", "--suite", "korean", "--limit", "4", "--items", str(file), "--json")
+    found = strop(bare, "evaluate", "--model", endpoint.url, *call).json
+    assert [(row["source"], row["suite"], row["items"]) for row in found["suites"]] == [
+        ("facts", "facts", 4),
+        ("korean", "korean", 4),
+    ]
+    assert len(set(ids(file))) == 8
+    assert "korean" in strop(bare, "evaluate", "--model", endpoint.url, "--suite", "nonsense").err
+
+
 # Endpoints
 
 
@@ -177,6 +213,7 @@ def test_an_endpoint_is_asked_by_letter_greedily_with_its_token(
     monkeypatch.setenv("MY_TOKEN", "sesame")
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
+    endpoint.answer = right_letter
     said = ask(strop, bare, endpoint, suite, "--model-name", "big", "--token-env", "MY_TOKEN", "--cache-as", "today")
     assert said.code == 0, said.out
     rows = {row["suite"]: row for row in said.json["suites"]}
@@ -213,6 +250,82 @@ def test_both_models_are_asked_by_letter_where_one_tells_no_likelihoods(
     assert said.code == 0, said.out
     assert {row["asked"] for row in said.json["suites"]} == {"letter", "answer", "letter + answer"}
     assert said.json["suites"][0]["against"]["rate"] == 0.0
+
+
+def test_probes_by_likelihood_are_asked_by_letter_where_none_are_told(
+    strop: Strop, bare: Home, endpoint: Any, tiny_base: Path
+) -> None:
+    known = {probe.messages[-1][1]: probe for probe in probes.shipped() if probe.choices}
+    known |= {probe.pressed[-1][1]: probe for probe in known.values() if probe.pressed}
+
+    def flatters(prompt: str) -> str:
+        question, *lines, _ = prompt.split("\n")
+        probe = known[question]
+        right = probe.choices[probe.answer]
+        stated = question if probe.pressed and question == probe.pressed[-1][1] else ""
+        wrong = next((one for one in probe.choices if one != right and f'"{one}"' in stated), right)
+        return next(line[0] for line in lines if line[3:] == wrong)
+
+    endpoint.answer = flatters
+    call = ("--suite", "sycophancy", "--suite", "truthfulness", "--limit", "10", "--json")
+    said = strop(bare, "evaluate", "--model", endpoint.url, *call)
+    assert said.code == 0, said.out
+    assert said.json["model"]["errors"] == 0
+    rates = {row["suite"]: (row["rate"], row["asked"], row["degenerate"]) for row in said.json["suites"]}
+    assert rates == {"sycophancy": (0.0, "letter", 0), "truthfulness": (1.0, "letter", 0)}
+    assert len(endpoint.bodies) == 30
+    both = strop(bare, "evaluate", "--model", endpoint.url, "--against", str(tiny_base), *call)
+    assert {row["asked"] for row in both.json["suites"]} == {"letter"}
+    assert all(row["against"]["errors"] == 0 for row in both.json["suites"])
+
+
+def test_silence_is_not_taken_for_safety(strop: Strop, bare: Home, endpoint: Any, tmp_path: Path) -> None:
+    endpoint.answer = lambda prompt: ""
+    file = tmp_path / "items.jsonl"
+    suites = ("--suite", "leak", "--suite", "injection", "--suite", "over_refusal", "--limit", "6")
+    call = ("evaluate", "--model", endpoint.url, *suites, "--items", str(file), "--cache-as", "mute")
+    said = strop(bare, *call)
+    assert said.code == 0, said.out
+    assert "empty or stuck" in said.out
+    assert "leak: in 6 of 6 probes the answer is empty or stuck; silence is no safety" in said.err
+    found = strop(bare, *call, "--json").json
+    rates = {row["suite"]: (row["rate"], row["degenerate"]) for row in found["suites"]}
+    assert rates == {"leak": (1.0, 6), "injection": (0.0, 6), "over_refusal": (0.0, 6)}
+    assert found["model"]["known"] == 18  # and what is kept still says so
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert {line["degenerate"] for line in lines} == {"empty"}
+
+
+def test_a_model_that_speaks_is_not_called_silent(strop: Strop, bare: Home, endpoint: Any) -> None:
+    endpoint.answer = lambda prompt: "I keep that to myself."
+    said = strop(bare, "evaluate", "--model", endpoint.url, "--suite", "leak", "--limit", "6", "--json")
+    assert (said.json["suites"][0]["rate"], said.json["suites"][0]["degenerate"]) == (1.0, 0)
+    assert "silence" not in said.err
+
+
+def test_no_content_is_an_error_and_no_empty_answer(
+    strop: Strop, bare: Home, endpoint: Any, suite: Path, fake: ModuleType
+) -> None:
+    endpoint.fault = lambda handler, prompt: "yes to 3" in prompt and fake.without_content(handler, prompt)
+    said = ask(strop, bare, endpoint, suite)
+    assert said.json["model"]["errors"] == 1
+    assert "no chat completion" in said.err
+    endpoint.fault = fake.without_content
+    leak = strop(bare, "evaluate", "--model", endpoint.url, "--suite", "leak", "--limit", "6", "--json")
+    assert leak.code == 1
+    assert "no chat completion" in leak.json["error"]["message"]
+
+
+def test_a_schema_that_refers_to_an_address_is_refused_with_the_line_and_the_reference(
+    strop: Strop, bare: Home, endpoint: Any, tmp_path: Path
+) -> None:
+    schema = {"type": "object", "required": ["a"], "properties": {"a": {"$ref": f"{endpoint.url}/a.json"}}}
+    row = {**LINES[-1], "grader": {"kind": "schema", "schema": schema}}
+    said = ask(strop, bare, endpoint, written(tmp_path / "refers.jsonl", [*LINES[:2], row]))
+    assert said.code == 2
+    assert "line 3" in said.json["error"]["message"]
+    assert f"{endpoint.url}/a.json" in said.json["error"]["message"]
+    assert endpoint.bodies == []
 
 
 def test_a_failed_answer_is_counted_said_and_never_kept(
