@@ -1,6 +1,7 @@
 """Where a new model goes: a GGUF file, or a name in Ollama. Both are new (a file is replaced when asked) and whole."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from strop.deploy.build import Build
 from strop.deploy.targets.modelfile import modelfile
 from strop.deploy.targets.ollama import OllamaTarget
 from strop.errors import UsageError
-from strop.files import private_dir, sync_dir, write_bytes
+from strop.files import sync_dir, write_bytes
 from strop.setup import OnProgress
 
 _TAKEN = "name a new file with --to, or replace it with --force"
@@ -30,7 +31,8 @@ class Destination:
 def destination(to: str, config: Config, *, with_modelfile: bool = False, force: bool = False) -> Destination:
     """What `to` means; `with_modelfile`: FILE.Modelfile stands beside the file. `force` replaces files that are there.
 
-    Raises UsageError for a form that is none and for a name that is taken. A name in Ollama is never replaced.
+    Raises UsageError for a form that is none, a folder that is not there and a name that is taken, ConfigError for a
+    name that is not plain. A name in Ollama is never replaced.
     """
     kind, colon, name = to.partition(":")
     if colon and kind == "ollama":
@@ -46,6 +48,8 @@ def destination(to: str, config: Config, *, with_modelfile: bool = False, force:
         raise UsageError(
             f"--to {to} is neither ollama:NAME nor a .gguf file", hint="--to ollama:mine or --to mine.gguf"
         )
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", hint=f"mkdir -p {shlex.quote(str(path.parent))}")
     beside = path.with_suffix(".Modelfile") if with_modelfile else None
     for one in filter(None, (path, beside)):
         if one.is_dir() or (one.exists() and not force):
@@ -70,7 +74,6 @@ def _copy(source: Path, final: Path, *, replace: bool) -> None:
     """Copy, whole or not at all. Raises UsageError where the name has come to exist and is not to be replaced."""
     import shutil
 
-    private_dir(final.parent)
     temporary = final.with_name(f".{final.name}.{os.getpid()}")
     try:
         shutil.copyfile(source, temporary)

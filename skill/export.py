@@ -86,7 +86,7 @@ def export(
     base_f16 = base_gguf(base, home.builds, home.converter)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".export-") as scratch:
         on_progress("build", None, f"merging into {kind}")
-        made = quant.made(kind, base, base_f16, adapter, Path(scratch), config.quant_max_kl, home.converter)
+        made = quant.made(home, kind, base, base_f16, adapter, Path(scratch), config.quant_max_kl)
         built = made.built
         on_progress("certify", None, "comparing the served build with transformers")
         certificate = certified(home, built, base_f16, base, adapter)

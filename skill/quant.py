@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from strop.config import Config
 from strop.deploy import quantise
-from strop.deploy.build import Build, build, read_build
+from strop.deploy.adapter import adapter_sha256
+from strop.deploy.build import Build, build
 from strop.deploy.certificate.answers import continued
 from strop.deploy.certify import Certificate, Check
 from strop.deploy.divergence import Divergence, Reference, trimmed
@@ -68,8 +69,7 @@ def for_base(home: Home, config: Config, base: BaseModel, base_f16: Path, on_not
     """The type that this home's builds have; measured once per base and bound, then read from what was kept."""
     if config.quant != "auto":
         return Decision(config.quant, config.quant_max_kl, {})
-    facts = [base.sha256, base.template_sha256, config.quant_max_kl, quantise.available()]
-    kept = home.builds / f"quant-{sha256_bytes(canonical_json(facts).encode())[:16]}.json"
+    kept = _kept_at(home, [base.sha256, base.template_sha256, config.quant_max_kl, quantise.available()])
     if kept.is_file():
         return decision_from(json.loads(kept.read_text(encoding="utf-8")))
     on_note("measuring which type leaves the base what it is")
@@ -117,32 +117,47 @@ class Made:
 
 
 def made(
-    kind: Asked,
-    base: BaseModel,
-    base_f16: Path,
-    adapter: Path | None,
-    scratch: Path,
-    bound_nats: float,
-    tools: Path | None = None,
+    home: Home, kind: Asked, base: BaseModel, base_f16: Path, adapter: Path | None, scratch: Path, bound_nats: float
 ) -> Made:
     """The build of an adapter in the type `kind`, or in the smallest that it bears (`auto`), below `scratch`.
 
-    `tools` is upstream's converter, where it was made.
-    Q8_0 and F16, where they are asked for, are made and not measured: no model is known that they hurt.
+    Q8_0 and F16, where they are asked for, are made and not measured: no model is known that they hurt. What was
+    measured is kept in the home, and holds for as long as the same inputs give the same file.
     """
+    builds: dict[Shipped, Build] = {}
 
     def built(quant: Shipped) -> Build:
-        return build(base, base_f16, adapter, scratch / quant, quant, tools)
+        if quant not in builds:
+            builds[quant] = build(base, base_f16, adapter, scratch / quant, quant, home.converter)
+        return builds[quant]
 
     if kind == "F16" or kind == "Q8_0":
         return Made(built(kind), Decision(kind, bound_nats, {}))
-    exact = built("F16")
-    held = measure(exact.gguf, base, scratch)
-    if kind != "auto":
-        quantised = built(kind)
-        return Made(quantised, Decision(kind, bound_nats, {kind: held.of(quantised.gguf)}))
-    decision = smallest(held, lambda quant: built(quant).gguf, bound_nats)
-    return Made(exact if decision.quant == "F16" else read_build(scratch / decision.quant), decision)
+    kept = _kept_at(home, [base.facts(), adapter and adapter_sha256(adapter), kind, bound_nats, quantise.available()])
+    if (known := _known(kept)) is not None and built(known[0].quant).sha256 == known[1]:
+        return Made(built(known[0].quant), known[0])
+    held = measure(built("F16").gguf, base, scratch)
+    if kind == AUTO:
+        decision = smallest(held, lambda quant: built(quant).gguf, bound_nats)
+    else:
+        decision = Decision(kind, bound_nats, {kind: held.of(built(kind).gguf)})
+    chosen = built(decision.quant)
+    write_json(kept, {"sha256": chosen.sha256, **decision.as_dict()})
+    return Made(chosen, decision)
+
+
+def _kept_at(home: Home, facts: list[Any]) -> Path:
+    """Where it is kept what was measured of such inputs."""
+    return home.builds / f"quant-{sha256_bytes(canonical_json(facts).encode())[:16]}.json"
+
+
+def _known(kept: Path) -> tuple[Decision, str] | None:
+    """What was measured before, and the SHA-256 of the file that it was measured on; None where nothing was."""
+    try:
+        data = json.loads(kept.read_text(encoding="utf-8"))
+        return decision_from(data), str(data["sha256"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or none of ours
+        return None
 
 
 def measure(exact: Path, base: BaseModel, scratch: Path) -> Reference:

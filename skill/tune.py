@@ -98,9 +98,7 @@ def tune(
     trained = _train(home, config, base, file, made, on_progress)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".tune-") as scratch:
         on_progress("build", None, f"merging into {config.quant}")
-        built = quant.made(
-            config.quant, base, base_f16, trained.folder, Path(scratch), config.quant_max_kl, home.converter
-        ).built
+        built = quant.made(home, config.quant, base, base_f16, trained.folder, Path(scratch), config.quant_max_kl).built
         on_progress("certify", None, "comparing the served build with transformers")
         certificate = certified(home, built, base_f16, base, trained.folder)
         certificate.demand()

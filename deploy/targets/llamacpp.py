@@ -164,9 +164,12 @@ class LlamaServer:
         body = {"content": text, "add_special": whole, "parse_special": special}
         return [int(token) for token in self._post("/tokenize", body)["tokens"]]
 
-    def rendered(self, conversation: Conversation) -> str:
-        """The prompt text that the server makes of a conversation."""
-        return str(self._post("/apply-template", {"messages": [dict(m) for m in conversation]})["prompt"])
+    def rendered(
+        self, conversation: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> str:
+        """The prompt text that the server makes of a conversation, with the tools that are offered in it."""
+        body: dict[str, Any] = {"messages": [dict(m) for m in conversation]}
+        return str(self._post("/apply-template", body | ({"tools": tools} if tools else {}))["prompt"])
 
     def _all(self, one: Callable[[Any], Any], items: Sequence[Any], on_answer: OnAnswer | None) -> list[Any]:
         answers = []

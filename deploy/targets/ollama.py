@@ -144,6 +144,11 @@ class OllamaTarget:
         self._ready()
         return self._api.show(self.name_of(version)).template
 
+    def context_tokens(self, version: Version) -> int:
+        """The context that a published version's tag was pinned to; what is set now is for tags to come."""
+        self._ready()
+        return self._api.show(self.name_of(version)).num_ctx or self._num_ctx(chat_format(version.gguf))
+
     def activate(self, version: Version) -> None:
         """Copy the version's tag onto the alias and prove it by their digests; then unload the version before.
 
@@ -192,14 +197,14 @@ class OllamaTarget:
             self._api.delete(self.name_of(version))
 
     def check_new(self, name: str) -> str:
-        """The full form of a name that a new model may take.
+        """The full form of a name that a new model may take. The name itself is judged before the server is asked.
 
-        Raises UsageError for a name that is taken, or that belongs to the alias.
+        Raises ConfigError for one that is not plain, UsageError for one that is taken or belongs to the alias.
         """
-        self._ready()
         full = checked_name(name if ":" in name else f"{name}:latest")
         if full.partition(":")[0] == self.alias:
             raise UsageError(f"{self.alias} is the live alias", hint="strop tune … --to ollama:ANOTHER-NAME")
+        self._ready()
         if full in self._api.digests():
             raise UsageError(f"Ollama already has a model {full}", hint=f"another name, or: ollama rm {full}")
         return full

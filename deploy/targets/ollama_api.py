@@ -38,6 +38,7 @@ _DIGEST = re.compile(r"(?:sha256:)?(?P<hex>[0-9a-f]{64})")
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?P<pre>-\S*)?(?:\+\S*)?")
 _WEIGHTS = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
 _BUILT_IN = re.compile(r"^(?:RENDERER|PARSER) +(\S+)\s*$", re.MULTILINE)
+_NUM_CTX = re.compile(r"^PARAMETER +num_ctx +(\d{1,9})\s*$", re.MULTILINE)
 _CONTROL_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -53,13 +54,14 @@ class Refused(TargetError):
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a server tells of a model: the SHA-256 of its weights (None where this release does not tell the uploaded
-    file's), the template that it would render conversations with, and the code of its own (a renderer or a parser) that
-    it would use in its stead, None where there is none.
+    file's), the template that it would render conversations with, the code of its own (a renderer or a parser) that it
+    would use in its stead, None where there is none, and the context that it is pinned to, in tokens.
     """
 
     weights: str | None
     template: str
     built_in: str | None = None
+    num_ctx: int | None = None
 
 
 class OllamaApi:
@@ -105,10 +107,12 @@ class OllamaApi:
         version = self.version()
         with self._translated(f"show {name}"):
             shown = self._client(self._control_s).show(checked_name(name))
-        match, code = _WEIGHTS.search(shown.modelfile or ""), _BUILT_IN.search(shown.modelfile or "")
+        said = shown.modelfile or ""
+        match, code, context = _WEIGHTS.search(said), _BUILT_IN.search(said), _NUM_CTX.search(said)
         unknown = match is None or _REWRITES_FROM <= version < _REWRITES_UNTIL
         weights = None if unknown or match is None else match[1]
-        return Shown(weights, shown.template or "", None if code is None else code[1])
+        built_in, num_ctx = None if code is None else code[1], None if context is None else int(context[1])
+        return Shown(weights, shown.template or "", built_in, num_ctx)
 
     def upload(self, gguf: Path, sha256: str) -> bool:
         """Give the server a file unless it has it already; says whether bytes were sent.

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strop.config import Config
 from strop.deploy.abilities import Abilities, abilities, through
+from strop.deploy.counting import TokenCounter
 from strop.deploy.targets.llamacpp import LlamaChild, LlamaCppTarget
 from strop.deploy.versions import Version
-from strop.errors import TargetDown
+from strop.errors import StropError, TargetDown
 from strop.server.escape import Escape, control_texts, escaper
+from strop.server.length import Length
 from strop.server.room import asked, free_memory_bytes, served
 from strop.trainer.serving import Serving, serving
 
@@ -39,6 +41,7 @@ class Backend:
         child: LlamaChild | None = None,
         able: Abilities | None = None,
         serving: Serving | None = None,
+        length: Length | None = None,
     ) -> None:
         self.version = version
         self.tag = version.tag
@@ -48,6 +51,7 @@ class Backend:
         self.child = child
         self.able = able  # None: not known, so nothing is refused for it
         self.serving = serving  # None: not a server of ours
+        self.length = length  # None: its server refuses what is too long by itself
         self.under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -87,6 +91,8 @@ class Backend:
     async def close(self) -> None:
         """End what was started for it. Requests that are still under way fail."""
         await self.client.aclose()
+        if self.length is not None:
+            await self.length.close()
         if self.child is not None:
             await asyncio.to_thread(self.child.close)
 
@@ -115,7 +121,7 @@ class LlamaCppBackends:
         chosen = await asyncio.to_thread(self._serving, version)
         _log.info("%s gets %s", version.tag, chosen.reason)
         target = LlamaCppTarget(context_tokens=chosen.context_tokens, slots=chosen.slots, threads=self._threads)
-        child = await asyncio.to_thread(target.start, version.gguf, version.tag)
+        child = await _child(target, version)
         try:
             client = _client(child.url, self._timeout_s, child.headers)
             able = await asyncio.to_thread(abilities, version.gguf)
@@ -148,7 +154,9 @@ class OllamaBackends:
         await asyncio.to_thread(self._target.publish, version)
         client = _client(self._host, self._timeout_s, {})
         able = await asyncio.to_thread(self._able, version)
-        backend = Backend(version, self._target.name_of(version), client, await _escape_of(version), able=able)
+        length = Length(TokenCounter(version.gguf), await asyncio.to_thread(self._target.context_tokens, version))
+        name, escape = self._target.name_of(version), await _escape_of(version)
+        backend = Backend(version, name, client, escape, able=able, length=length)
         try:
             await backend.warm()
         except BaseException:
@@ -167,6 +175,17 @@ class OllamaBackends:
 def backends(config: Config, target: Any) -> Backends:
     """Those of the configured target."""
     return OllamaBackends(config, target) if config.target == "ollama" else LlamaCppBackends(config)
+
+
+async def _child(target: LlamaCppTarget, version: Version) -> LlamaChild:
+    """A server of the version. One that comes up after nobody waits for it any more is ended."""
+    starting = asyncio.ensure_future(asyncio.to_thread(target.start, version.gguf, version.tag))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(StropError):
+            await asyncio.to_thread((await starting).close)
+        raise
 
 
 async def _escape_of(version: Version) -> Escape:

@@ -149,7 +149,10 @@ class Forwarder:
         import httpx2
 
         backend = call.backend
-        content = json.dumps(forwarded(call.request, backend, self._settings.max_tokens)).encode()
+        body = forwarded(call.request, backend, self._settings.max_tokens)
+        content = json.dumps(body).encode()
+        if backend.length is not None:
+            await backend.length.check(body, len(content))
         headers = {"Content-Type": "application/json"}
         for tries_left in (1, 0):
             request = backend.client.build_request("POST", CHAT, content=content, headers=headers)

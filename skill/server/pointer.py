@@ -104,6 +104,21 @@ class Pointer:
             self.release_kept()
             self.kept = old
 
+    async def keep(self, version: Version) -> None:
+        """Start `version` beside the current one and keep it warm, where memory holds two. Raises StropError.
+
+        A swap that is asked for meanwhile waits: memory holds two, and not a third.
+        """
+        async with self._moving:
+            if self.current is None or self.kept is not None or self.current.tag == version.tag:
+                return
+            needs_bytes = await asyncio.to_thread(self._backends.needs_bytes, version)
+            if not hold(1, needs_bytes, free_memory_bytes()):
+                _log.info("memory does not hold two servers: a rollback to %s would start it first", version.tag)
+                return
+            self.kept = await self._backends.start(version)
+            _log.info("%s is kept warm for a rollback", version.tag)
+
     def release_kept(self) -> None:
         """End the server that is kept warm, once its last request is done."""
         if self.kept is not None:

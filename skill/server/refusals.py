@@ -93,12 +93,16 @@ def _short(role: Any) -> str:
     return text if len(text) <= 40 else text[:40] + "…"
 
 
-def _too_long(match: "re.Match[str]") -> str:
-    has, holds = int(match[1]), int(match[2])
+def too_long(has_tokens: int, holds_tokens: int, set_what: str) -> str:
+    """The sentence for a prompt that leaves no room for an answer; `set_what` is what a person may set."""
     return (
-        f"the request has {has:,} tokens and the context holds {holds:,}: send less of the conversation, "
-        "or set a longer context_tokens under [serve] in strop.toml"
+        f"the request has {has_tokens:,} tokens and the context holds {holds_tokens:,}: "
+        f"send less of the conversation, or set {set_what}"
     )
+
+
+def _too_long(match: "re.Match[str]") -> str:
+    return too_long(int(match[1]), int(match[2]), "a longer context_tokens under [serve] in strop.toml")
 
 
 def _says(sentence: str) -> "Callable[[re.Match[str]], str]":

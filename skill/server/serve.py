@@ -159,7 +159,7 @@ class _Service:
             server = _uvicorn(door.app(running.token(home), names_of(host, serve.hosts)))
             stack.enter_context(running.announced(home, url))
             tasks = (follower.watch(), follower.move(), self._pointer.keep_alive(self._watch.not_up), self._tend())
-            async with _beside(*tasks):
+            async with _beside(*tasks, self._warm_before(server)):
                 told = asyncio.create_task(_tell(server, lambda: on_start(Started(url, self._pointer.tag or ""))))
                 with _ended_by(server, stop):
                     await server.serve(sockets=[sock])
@@ -176,6 +176,21 @@ class _Service:
             settled = asyncio.get_running_loop().time() - self._pointer.moved > _KEEP_S
             if settled and not self._watch.on_probation:
                 self._pointer.release_kept()
+
+    async def _warm_before(self, server: "uvicorn.Server") -> None:
+        """Once, when the live version answers: the version before it too, as it was before this server was restarted.
+
+        Ollama decides by itself what it keeps loaded.
+        """
+        await _tell(server, lambda: None)
+        if server.should_exit or self._config.target != "llamacpp" or not self._watch.on_probation:
+            return
+        try:
+            before = await asyncio.to_thread(self._versions.previous)
+            if before is not None:
+                await self._pointer.keep(before)
+        except (StropError, OSError) as error:
+            _log.warning("the version before is not kept warm: %s", error)
 
     async def _subject(self) -> None:
         tag = self._pointer.tag

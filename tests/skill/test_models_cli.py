@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from strop import quant
 from strop.config import load, save
 from strop.deploy.certify import Certificate, Check
 from strop.deploy.convert import convert
@@ -187,6 +188,31 @@ def test_a_form_that_is_none_is_refused(to: str, home: Home, adapter: Path, stro
     assert "hint: " in told.err
 
 
+@pytest.mark.parametrize("name", ["../x", "a b", "UPPER", "x:y:z", "mine-cloud/x", ""])
+def test_a_name_that_is_none_is_said_before_ollama_is_asked(name: str, home: Home, adapter: Path, strop: Strop) -> None:
+    save(home, {"ollama.host": "http://127.0.0.1:9"})
+    told = strop(home, "models", "export", str(adapter), "--to", f"ollama:{name}")
+    assert told.code == 2
+    assert "not a model name that we give" in told.err
+    assert "hint: lower-case letters" in told.err
+    assert strop(home, "models", "export", str(adapter), "--to", "ollama:mine").code == 30
+
+
+def test_the_live_alias_is_no_new_name_also_with_ollama_down(home: Home, adapter: Path, strop: Strop) -> None:
+    save(home, {"ollama.host": "http://127.0.0.1:9"})
+    told = strop(home, "models", "export", str(adapter), "--to", "ollama:strop:mine")
+    assert (told.code, "live alias" in told.err) == (2, True)
+
+
+def test_a_folder_that_is_not_there_is_not_made(home: Home, adapter: Path, tmp_path: Path, strop: Strop) -> None:
+    for to in (f"gguf:{tmp_path / 'none' / 'mine.gguf'}", str(tmp_path / "none" / "mine.gguf")):
+        told = strop(home, "models", "export", str(adapter), "--to", to)
+        assert told.code == 2
+        assert f"there is no folder {tmp_path / 'none'}" in told.err
+        assert "hint: mkdir -p" in told.err
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_folder_without_a_model_is_refused(home: Home, tmp_path: Path, strop: Strop) -> None:
     told = strop(home, "models", "export", str(tmp_path), "--to", f"gguf:{tmp_path / 'mine.gguf'}")
     assert told.code == 2
@@ -261,6 +287,39 @@ def test_auto_takes_the_smallest_type_within_the_bound(home: Home, adapter: Path
     assert "MB, F16)" in told.out
     assert "at most 1e-09 is allowed" in told.out
     assert read_info(tmp_path / "b.gguf").file_type == 1
+
+
+def test_the_same_export_again_is_neither_measured_nor_certified_again(
+    home: Home, adapter: Path, tmp_path: Path, strop: Strop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("models", "export", str(adapter), "--to", str(tmp_path / "a.gguf"), "--quant", "auto", "--json")
+    first = strop(home, *command)
+    assert first.code == 0, first.out
+    with monkeypatch.context() as patched:
+        patched.setattr("strop.setup.certify", lambda *args: pytest.fail("certified again"))
+        patched.setattr("strop.quant.measure", lambda *args: pytest.fail("measured again"))
+        again = strop(home, *command, "--force")
+    assert (again.code, again.json) == (0, first.json)
+    save(home, {"quant_max_kl": 1e-9})  # another bound: measured anew, and another file comes of it
+    assert strop(home, *command, "--force").json["quant"] == "F16"
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_measured_on_another_file_is_measured_anew(
+    home: Home, adapter: Path, tmp_path: Path, strop: Strop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("models", "export", str(adapter), "--to", str(tmp_path / "a.gguf"), "--quant", "Q4_K_M", "--json")
+    first = strop(home, *command).json
+    (kept,) = home.builds.glob("quant-*.json")
+    measured, asked = json.loads(kept.read_text()), list[Path]()
+    real = quant.measure
+    monkeypatch.setattr("strop.quant.measure", lambda exact, *rest: (asked.append(exact), real(exact, *rest))[1])
+    for damage in ({**measured, "sha256": "0" * 64}, {"quant": "Q4_K_M"}):
+        asked.clear()
+        kept.write_text(json.dumps(damage))
+        assert strop(home, *command, "--force").json["sha256"] == first["sha256"]
+        assert len(asked) == 1
+        assert json.loads(kept.read_text()) == measured
 
 
 @pytest.mark.usefixtures("quick")

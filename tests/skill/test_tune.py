@@ -55,6 +55,7 @@ def tuned(tiny_base: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory)
     """A tiny model tuned on 20 rows in an empty home. Do not write to it."""
     folder = tmp_path_factory.mktemp("tuned")
     home, stages = Home(folder / "home"), []
+    (folder / "new").mkdir()
     config = load(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(llamacpp, "_physical_cores", lambda: 1)

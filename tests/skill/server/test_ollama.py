@@ -27,6 +27,7 @@ def test_the_door_answers_by_the_live_versions_own_tag_and_follows_a_release(
         except ollama_server.Unavailable as error:
             pytest.skip(str(error))
         settings = {"target": "ollama", "ollama.host": host, "ollama.num_thread": 1, "ollama.allow_vulnerable": True}
+        settings["ollama.num_ctx"] = 512
         door = stack.enter_context(serving(home, **settings))
         old = door.chat().json()
         assert old["strop"]["version"] == door.versions.live().tag
@@ -44,5 +45,12 @@ def test_the_door_answers_by_the_live_versions_own_tag_and_follows_a_release(
         tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
         refused = door.chat(tools=[tool])
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "tools_not_supported")
+        # And of this one it would drop the system prompt, with a line in its own log.
+        long = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "why " * 2000}]
+        for stream in (False, True):
+            cut = door.chat(messages=long, stream=stream)
+            assert (cut.status_code, cut.json()["error"]["code"]) == (400, "context_length_exceeded")
+            assert "the context holds 512" in cut.json()["error"]["message"]
+        assert door.chat("why " * 20).status_code == 200
         name = answer.headers["X-Strop-Interaction"]
         assert door.http.post("/v1/feedback", json={"interaction": name, "rating": "up"}).status_code == 200

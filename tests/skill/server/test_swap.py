@@ -1,5 +1,6 @@
 """Swap and rollback are one pointer: it follows the live row, real servers come and go, and no request notices."""
 
+import asyncio
 import concurrent.futures
 import contextlib
 import os
@@ -7,13 +8,18 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
 
+from strop.config import load
+from strop.deploy.versions import Versions
 from strop.server import pointer
+from strop.server.backend import LlamaCppBackends
+from strop.server.metrics import Metrics
 
 
 def children(door: Any) -> list[psutil.Process]:
@@ -53,6 +59,79 @@ def test_the_version_before_is_kept_warm_and_older_ones_end(door: Any, scripted:
     tag = door.release(1)
     scripted.until(lambda: version_of(door) == tag)
     assert {one.pid for one in children(door)} == warm, "a warm server was there, and another was started"
+
+
+def test_the_version_before_is_warm_again_after_a_restart_during_probation(
+    home: Any, serving: Any, scripted: ModuleType
+) -> None:
+    with serving(home) as door:
+        before, tag = version_of(door), door.release(1)
+        scripted.until(lambda: version_of(door) == tag)
+    with serving(home) as door:
+        assert version_of(door) == tag
+        scripted.until(lambda: "strop_kept_warm 1" in door.http.get("/metrics").text)
+        warm = {one.pid for one in children(door)}
+        assert len(warm) == 2
+        door.release(0)
+        scripted.until(lambda: version_of(door) == before)
+        assert door.chat().json()["model"] == before
+        assert {one.pid for one in children(door)} == warm, "a warm server was there, and another was started"
+    assert not children(door)
+
+
+def test_after_a_restart_nothing_is_kept_warm_for_a_version_that_passed(
+    home: Any, serving: Any, scripted: ModuleType
+) -> None:
+    with serving(home) as door:
+        tag = door.release(1)
+        scripted.until(lambda: version_of(door) == tag)
+        door.versions.set_state(1, "stable", {"reason": "200 answers"})
+    with serving(home) as door:
+        asked = door.chat()
+        assert asked.json()["model"] == tag
+        assert "strop_kept_warm 0" in door.http.get("/metrics").text
+
+
+def pointing(
+    home: Any, script: Any, scripted: ModuleType, then: Callable[[Any, list[Any]], Coroutine[Any, Any, None]]
+) -> None:
+    """Run `then` with a pointer at version 1 of three."""
+    versions = Versions(home.state_db).list()
+
+    async def run() -> None:
+        one = pointer.Pointer(scripted.Backends(script), Metrics(), 1.0, 1.0)
+        await one.swap(versions[1])
+        try:
+            await then(one, versions)
+        finally:
+            await one.close()
+
+    asyncio.run(run())
+
+
+def test_no_second_server_is_started_where_memory_holds_one(
+    home: Any, script: Any, scripted: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pointer, "hold", lambda servers, needs_bytes, room_bytes: False)
+
+    async def then(one: Any, versions: list[Any]) -> None:
+        await one.keep(versions[0])
+        assert one.kept is None
+
+    pointing(home, script, scripted, then)
+
+
+def test_a_second_server_displaces_none_that_is_warm_and_is_never_the_current_version(
+    home: Any, script: Any, scripted: ModuleType
+) -> None:
+    async def then(one: Any, versions: list[Any]) -> None:
+        await one.keep(versions[1])
+        assert one.kept is None
+        await one.keep(versions[0])
+        await one.keep(versions[2])
+        assert (one.tag, one.kept.tag) == (versions[1].tag, versions[0].tag)
+
+    pointing(home, script, scripted, then)
 
 
 def test_many_swaps_under_load_lose_no_request_and_mix_no_versions(door: Any, scripted: ModuleType) -> None:
@@ -160,6 +239,18 @@ def test_a_version_that_does_not_come_up_leaves_the_one_before_answering_and_is_
     last = door.versions.events(old)[-1]
     assert (last.evidence["by"], last.evidence["from"]) == ("probation", broken.tag)
     assert "does not come up" in last.evidence["reason"]
+
+
+def test_a_server_that_comes_up_when_nobody_waits_any_more_is_ended(home: Any, scripted: ModuleType) -> None:
+    async def run() -> None:
+        starting = asyncio.ensure_future(LlamaCppBackends(load(home)).start(Versions(home.state_db).get(0)))
+        await asyncio.to_thread(scripted.until, lambda: children(None))
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+    asyncio.run(run())
+    assert not children(None)
 
 
 def test_no_server_outlives_the_door(home: Any, serving: Any, scripted: ModuleType) -> None:
