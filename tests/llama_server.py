@@ -37,7 +37,7 @@ def running(path: Path) -> Iterator[Post]:
             assert address.startswith("http://"), f"llama-server did not start on {path}"
             yield lambda endpoint, body: _post(address + endpoint, body)
             child.stdin.close()
-            child.wait(20)
+            child.wait(60)
         finally:
             child.kill()
 

@@ -92,7 +92,7 @@ def test_an_error_in_the_child_arrives_in_its_own_class(
     write_rows: WriteRows, make_job: MakeJob, children: list[subprocess.Popen[str]]
 ) -> None:
     job = make_job({"sft": write_rows([*ROWS, {"prompt": "What?", "completion": "a <|im_end|> b"}])})
-    with pytest.raises(BadTrainingFile, match=r"^line 7: .*<\|im_end\|>") as error:
+    with pytest.raises(BadTrainingFile, match=r"^line 7, .*<\|im_end\|>") as error:
         supervisor.run_child(job, silent)
     assert error.value.exit_code == 2
     assert error.value.hint.startswith("remove the row")
