@@ -30,6 +30,7 @@ StropError
     ├── NotCertified      1   the build does not answer as the adapter does
     ├── TargetError       1   llama-server or Ollama refused or failed
     ├── TargetDown       30   no server answers there
+    │   └── TargetAway   30   nor would it for any other version: the server is not ours to start
     ├── TargetTooOld     30   a server with a known vulnerability or without what we need
     ├── UnknownVersion    2   a version that is not in this home
     ├── HubError          1   the Hub refused a push, or holds other bytes than were sent
@@ -170,6 +171,10 @@ class TargetError(DeployError):
 
 class TargetDown(DeployError):
     code, exit_code = "target_down", 30
+
+
+class TargetAway(TargetDown):
+    code, exit_code = "target_away", 30
 
 
 class TargetTooOld(DeployError):

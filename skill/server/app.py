@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _FEEDBACK = frozenset({"interaction", "rating", "correction", "note", "user", "key"})
+# Whoever may reach the server may ask for its health, as often as they like.
+_HEALTH_AGE_S = 1.0
 
 
 class FrontDoor:
@@ -49,6 +51,7 @@ class FrontDoor:
         ]
         handlers: Any = {404: _no_such, 405: _no_such}
         others = Starlette(routes=routes, exception_handlers=handlers)
+        others.router.redirect_slashes = False
 
         async def routed(scope: "Scope", receive: "Receive", send: "Send") -> None:
             # Nearly every request is this one, and a router's wrappers cost it time at every piece of an answer.
@@ -70,10 +73,11 @@ class FrontDoor:
         return _json(200, facts)
 
     async def healthz(self, request: "Request") -> "Response":
-        """200 where the live version's server runs, else 503."""
+        """200 where the live version's server runs, else 503: `starting` by us, or `down`, which we cannot change."""
         current = self._pointer.current
-        up = current is not None and current.alive()
-        return _json(200 if up else 503, {"status": "ok" if up else "starting", "version": self._pointer.tag})
+        up = current is not None and await current.up(_HEALTH_AGE_S)
+        status = "ok" if up else "starting" if current is None or current.child is not None else "down"
+        return _json(200 if up else 503, {"status": status, "version": self._pointer.tag})
 
     async def metrics(self, request: "Request") -> "Response":
         """Figures for Prometheus."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +12,7 @@ from strop.deploy.abilities import Abilities, abilities, through
 from strop.deploy.counting import TokenCounter
 from strop.deploy.targets.llamacpp import LlamaChild, LlamaCppTarget
 from strop.deploy.versions import Version
-from strop.errors import StropError, TargetDown
+from strop.errors import StropError, TargetAway, TargetDown
 from strop.server.escape import Escape, control_texts, escaper
 from strop.server.length import Length
 from strop.server.room import asked, free_memory_bytes, served
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 # llama-server closes a connection that was idle for 5 s.
 _KEEP_S = 2.0
 CHAT = "/v1/chat/completions"
+# What a server that is not ours is asked, to see whether it is there, and for how long.
+_HEALTH, _HEALTH_S = "/api/version", 1.0
 _WARM = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
 
 
@@ -42,6 +45,7 @@ class Backend:
         able: Abilities | None = None,
         serving: Serving | None = None,
         length: Length | None = None,
+        health: str | None = None,
     ) -> None:
         self.version = version
         self.tag = version.tag
@@ -52,6 +56,9 @@ class Backend:
         self.able = able  # None: not known, so nothing is refused for it
         self.serving = serving  # None: not a server of ours
         self.length = length  # None: its server refuses what is too long by itself
+        self._health = health  # None: its process says whether it is there
+        self._asking: asyncio.Task[bool] | None = None
+        self._asked = 0.0
         self.under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -71,6 +78,19 @@ class Backend:
     def alive(self) -> bool:
         """Whether its server still runs, as far as can be told without asking it."""
         return self.child is None or self.child.alive()
+
+    async def up(self, age_s: float = 0.0) -> bool:
+        """Whether its server is there. One that is not ours is asked, unless it was within the last `age_s` seconds."""
+        if self._health is None:
+            return self.alive()
+        if self._asking is None or time.monotonic() - self._asked >= age_s:
+            self._asked = time.monotonic()
+            self._asking = asyncio.create_task(_answers(self.client, self._health))
+        return await asyncio.shield(self._asking)
+
+    async def ended(self) -> bool:
+        """Whether its process has ended: a second is waited for that, since its connections close a little before."""
+        return self.child is not None and await asyncio.to_thread(self.child.said_of_its_end) is not None
 
     async def warm(self) -> None:
         """Have it answer once. Raises TargetDown where it does not."""
@@ -137,6 +157,8 @@ class LlamaCppBackends:
         return self._serving(version).needs_bytes
 
     def _serving(self, version: Version) -> Serving:
+        if not version.gguf.is_file():
+            raise TargetDown(f"the file of {version.tag} is gone: {version.gguf}", hint="strop versions")
         return serving(served(version.gguf), self._asked, self._room_bytes)
 
 
@@ -151,16 +173,19 @@ class OllamaBackends:
         self._timeout_s = config.ollama.timeout_s
 
     async def start(self, version: Version) -> Backend:
-        await asyncio.to_thread(self._target.publish, version)
         client = _client(self._host, self._timeout_s, {})
-        able = await asyncio.to_thread(self._able, version)
-        length = Length(TokenCounter(version.gguf), await asyncio.to_thread(self._target.context_tokens, version))
-        name, escape = self._target.name_of(version), await _escape_of(version)
-        backend = Backend(version, name, client, escape, able=able, length=length)
         try:
+            await asyncio.to_thread(self._target.publish, version)
+            able, escape = await asyncio.to_thread(self._able, version), await _escape_of(version)
+            name, limit = self._target.name_of(version), await asyncio.to_thread(self._target.context_tokens, version)
+            length = Length(TokenCounter(version.gguf), limit)
+            backend = Backend(version, name, client, escape, able=able, length=length, health=_HEALTH)
             await backend.warm()
-        except BaseException:
-            await backend.close()
+        except BaseException as error:
+            away = isinstance(error, StropError) and not await _answers(client, _HEALTH)
+            await client.aclose()
+            if away:
+                raise TargetAway(f"no Ollama answers at {self._host}", hint="ollama serve") from error
             raise
         return backend
 
@@ -186,6 +211,17 @@ async def _child(target: LlamaCppTarget, version: Version) -> LlamaChild:
         with contextlib.suppress(StropError):
             await asyncio.to_thread((await starting).close)
         raise
+
+
+async def _answers(client: "httpx2.AsyncClient", path: str) -> bool:
+    import httpx2
+
+    try:
+        return (await client.get(path, timeout=_HEALTH_S)).status_code == 200
+    except httpx2.HTTPError:
+        return False
+    except RuntimeError:  # closed meanwhile
+        return not client.is_closed
 
 
 async def _escape_of(version: Version) -> Escape:

@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`: to the live version and back, as it comes.
 
 One request goes to one backend from its first byte to its last. The answer's end waits until the answer is on disk.
+Where the backend's server dies before a byte went to the client, the request is sent once more, to its successor.
 A client that hangs up has its request cancelled upstream, and half an answer is not recorded.
 """
 
@@ -8,18 +9,17 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
-from strop.errors import BadRecord, StropError, TargetDown
-from strop.server.backend import CHAT, Backend
+from strop.errors import BadRecord, StropError
 from strop.server.guard import Gone, Refused, read_json
 from strop.server.metrics import Metrics
 from strop.server.pointer import Pointer
 from strop.server.probation import Outcome, Watch
-from strop.server.recording import Name, Recorder, drafted, new_name
-from strop.server.refusals import check_readable, explained, plain
+from strop.server.recording import Recorder, drafted, new_name
+from strop.server.refusals import check_readable, explained
+from strop.server.sending import Asked, Broken, Call, Sender
 from strop.server.settings import ServeSettings
 from strop.server.stream import Answer, Events, answer_of, event_data, event_of
 
@@ -28,28 +28,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
-# Of OpenAI's own service, or llama-server's internals: another adapter, another's cache.
-_NOT_FORWARDED = frozenset({"user", "metadata", "store", "service_tier", "lora", "id_slot", "max_completion_tokens"})
-_ESCAPED = ("messages", "tools")
 # An answer that a shorter limit cuts is what the client asked for, and no sign of a model that cannot end.
 ENDLESS_FROM_TOKENS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One request on its way: what was asked, its name, the backend that has it, and where the answer goes."""
-
-    request: Mapping[str, Any]
-    name: Name
-    backend: Backend
-    send: "Send"
-    started: float
-
-    @property
-    def endless_from(self) -> int | None:
-        """The client's own limit, None where it named none."""
-        limit = self.request.get("max_completion_tokens", self.request.get("max_tokens"))
-        return limit if isinstance(limit, int) else None
 
 
 class Forwarder:
@@ -60,7 +40,7 @@ class Forwarder:
     ) -> None:
         self._pointer, self._recorder, self._watch = pointer, recorder, watch
         self._metrics, self._settings = metrics, settings
-        self._restarts: set[asyncio.Task[None]] = set()
+        self._sender = Sender(pointer, watch, settings.max_tokens)
         self.open = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -84,18 +64,31 @@ class Forwarder:
             name = new_name(_session(scope))
         except BadRecord as error:
             raise Refused(400, "bad_session", str(error)) from None
-        async with self._pointer.backend() as backend:
-            check_readable(request, backend.able)
-            call = _Call(request, name, backend, send, started)
-            work = self._streamed(call) if request.get("stream") else self._whole(call)
-            await until_gone(receive, work)
+        await until_gone(receive, self._answered(Asked(request, name, send, started)))
 
-    async def _whole(self, call: _Call) -> None:
-        response = await self._sent(call)
+    async def _answered(self, asked: Asked) -> None:
         try:
-            data = json.loads(await self._read(call, response))
+            await self._once(asked)
+        except Broken as broken:
+            await self._sender.renewed(broken.backend)
+            try:
+                await self._once(asked)
+            except Broken as again:
+                raise await self._sender.given_up(again.backend) from None
+
+    async def _once(self, asked: Asked) -> None:
+        async with self._pointer.backend() as backend:
+            check_readable(asked.request, backend.able)
+            call = Call(asked, backend, time.monotonic())
+            await (self._streamed(call) if asked.request.get("stream") else self._whole(call))
+
+    async def _whole(self, call: Call) -> None:
+        response = await self._sender.sent(call)
+        try:
+            data = json.loads(await self._sender.read(call, response))
         except ValueError:
-            raise self._failed(call, 502, "the model's server answered with something that is not JSON") from None
+            said = "the model's server answered with something that is not JSON"
+            raise self._sender.failed(call.backend, 502, said) from None
         finally:
             await response.aclose()
         answer = answer_of(data)
@@ -104,124 +97,64 @@ class Forwarder:
         body = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
         headers = [*_headers(call, recorded), (b"content-length", str(len(body)).encode())]
         self._done(call, answer)
-        await call.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await call.send({"type": "http.response.body", "body": body})
+        await call.asked.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await call.asked.send({"type": "http.response.body", "body": body})
 
-    async def _streamed(self, call: _Call) -> None:
+    async def _streamed(self, call: Call) -> None:
         import httpx2
 
-        response = await self._sent(call)
-        headers = [*_headers(call, True, b"text/event-stream"), (b"cache-control", b"no-store")]
-        answer, events = Answer(), Events()
+        response = await self._sender.sent(call)
+        send, answer, begun = call.asked.send, Answer(), False
         try:
-            await call.send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for data in response.aiter_raw():
-                if out := await self._passed(call, answer, events, data):
-                    await call.send({"type": "http.response.body", "body": out, "more_body": True})
+            async for out in self._passed(call, answer, response):
+                if not begun:
+                    await send({"type": "http.response.start", "status": 200, "headers": _stream_headers(call)})
+                begun = True
+                await send({"type": "http.response.body", "body": out, "more_body": True})
         except httpx2.HTTPError as error:
             _log.warning("%s broke off an answer: %s", call.backend.tag, type(error).__name__)
+            if not begun and isinstance(error, httpx2.TimeoutException):
+                raise await self._sender.too_late(call) from None
         finally:
             await response.aclose()
-        last = b""
-        if answer.finish is None:
-            failed = self._failed(call, 502, "the model's server broke off; what came is not the whole answer")
-            last = b"" if answer.failed else event_of(json.loads(failed.body()))
-            self._metrics.count("strop_requests_total", version=call.backend.tag, outcome=failed.code)
-        else:
+        if not begun:
+            raise Broken(call.backend)
+        last = b"" if answer.finish is not None else await self._cut_off(call, answer)
+        if answer.finish is not None:
             self._done(call, answer)
-        await call.send({"type": "http.response.body", "body": last})
+        await send({"type": "http.response.body", "body": last})
 
-    async def _passed(self, call: _Call, answer: Answer, events: Events, data: bytes) -> bytes:
-        """The events that a piece completes, as they came; the one that ends the answer also says what was recorded."""
-        out = []
-        for event in events.feed(data):
-            chunk = event_data(event)
-            if chunk is not None and "error" in chunk:
-                event = event_of(_in_our_words(chunk["error"]))
-            if chunk is not None and answer.add(chunk):
-                recorded = await self._record(call, answer)
-                event = event_of({**chunk, "strop": _said(call, recorded)})
-            out.append(event)
-        return b"".join(out)
+    async def _cut_off(self, call: Call, answer: Answer) -> bytes:
+        """What ends a stream whose answer is not whole; nothing more where the server has said why already."""
+        if answer.failed:
+            failed = self._sender.failed(call.backend, 502, "")
+        else:
+            failed = await self._sender.given_up(call.backend)
+        self._metrics.count("strop_requests_total", version=call.backend.tag, outcome=failed.code)
+        return b"" if answer.failed else event_of(json.loads(failed.body()))
 
-    async def _sent(self, call: _Call) -> "httpx2.Response":
-        """The backend's response, its body still to come. Raises Refused where it is an error."""
-        import httpx2
+    async def _passed(self, call: Call, answer: Answer, response: "httpx2.Response") -> AsyncIterator[bytes]:
+        """The events that each piece completes, as they came; the one that ends the answer says what was recorded."""
+        events = Events()
+        async for data in response.aiter_raw():
+            out = [await self._event(call, answer, event) for event in events.feed(data)]
+            if out:
+                yield b"".join(out)
 
-        backend = call.backend
-        body = forwarded(call.request, backend, self._settings.max_tokens)
-        content = json.dumps(body).encode()
-        if backend.length is not None:
-            await backend.length.check(body, len(content))
-        headers = {"Content-Type": "application/json"}
-        for tries_left in (1, 0):
-            request = backend.client.build_request("POST", CHAT, content=content, headers=headers)
-            try:
-                response = await backend.client.send(request, stream=True)
-                break
-            except httpx2.TimeoutException:
-                raise self._failed(call, 504, "the model's server did not answer in time") from None
-            except httpx2.HTTPError as error:
-                # A connection that was kept may be closed by the server at the moment in which it is used again.
-                stale = isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
-                if not (tries_left and stale and backend.alive()):
-                    raise self._died(call) from None
-        if response.status_code != 200:
-            text = await self._read(call, response)
-            await response.aclose()
-            raise await self._refusal(call, response.status_code, text)
-        return response
+    async def _event(self, call: Call, answer: Answer, event: bytes) -> bytes:
+        chunk = event_data(event)
+        if chunk is not None and "error" in chunk:
+            event = event_of(_in_our_words(chunk["error"]))
+        if chunk is not None and answer.add(chunk):
+            recorded = await self._record(call, answer)
+            event = event_of({**chunk, "strop": _said(call, recorded)})
+        return event
 
-    async def _read(self, call: _Call, response: "httpx2.Response") -> bytes:
-        import httpx2
-
-        try:
-            return await response.aread()
-        except httpx2.TimeoutException:
-            raise self._failed(call, 504, "the model's server did not answer in time") from None
-        except httpx2.HTTPError:
-            raise self._died(call) from None
-
-    async def _refusal(self, call: _Call, status: int, text: bytes) -> Refused:
-        """What the backend refused: the client's own mistake goes back to it, everything else is an error of ours.
-
-        llama-server calls some of a client's mistakes errors of its own (an image for a model that sees none, a role
-        that is no text). Where it answers a plain question right after, it was the request.
-        """
-        try:
-            error = json.loads(text)["error"]
-            message = str(error["message"] if isinstance(error, dict) else error)
-        except (ValueError, KeyError, TypeError):
-            message = f"the model's server answered with HTTP {status}"
-        said = explained(message)
-        if 400 <= status < 500 and status not in (401, 403, 404, 408):
-            return Refused(status, said.code, said.message)
-        if status == 500 and (said.code != "refused" or await _sound(call.backend)):
-            return Refused(400, said.code, said.message)
-        return self._failed(call, 502 if status != 503 else 503, plain(message))
-
-    def _died(self, call: _Call) -> Refused:
-        """The answer to a request whose server died under it, which is started again meanwhile."""
-        task = asyncio.create_task(self._restart())
-        self._restarts.add(task)
-        task.add_done_callback(self._restarts.discard)
-        return self._failed(call, 503, "the model's server died; it is being started again")
-
-    async def _restart(self) -> None:
-        try:
-            await self._pointer.restart()
-        except StropError as error:
-            self._watch.not_up(self._pointer.tag or "", error)
-
-    def _failed(self, call: _Call, status: int, message: str) -> Refused:
-        self._watch.answered(Outcome(call.backend.tag, failed=True))
-        return Refused(status, "model_failed", message, retry_after_s=1)
-
-    async def _record(self, call: _Call, answer: Answer) -> bool:
+    async def _record(self, call: Call, answer: Answer) -> bool:
         """Put the answer on disk; returns whether it is one that was kept."""
         calls = [answer.calls[at] for at in sorted(answer.calls)]
         try:
-            interaction = drafted(call.request, answer.said, calls, call.name, call.backend.tag)
+            interaction = drafted(call.asked.request, answer.said, calls, call.asked.name, call.backend.tag)
             await self._recorder.record(interaction)
         except BadRecord as error:
             self._metrics.count("strop_unrecorded_total", reason="tool_calls" if calls else "not_storable")
@@ -234,14 +167,20 @@ class Forwarder:
         self._metrics.count("strop_recorded_total")
         return True
 
-    def _done(self, call: _Call, answer: Answer) -> None:
-        tag, seconds = call.backend.tag, time.monotonic() - call.started
+    def _done(self, call: Call, answer: Answer) -> None:
+        tag, seconds = call.backend.tag, time.monotonic() - call.asked.started
         self._metrics.count("strop_requests_total", version=tag, outcome="ok")
         self._metrics.count("strop_answer_tokens_total", answer.tokens, version=tag)
         self._metrics.took(tag, seconds)
-        limit = call.endless_from
-        endless = answer.finish == "length" and (limit is None or limit >= ENDLESS_FROM_TOKENS)
-        self._watch.answered(Outcome(tag, endless=endless, pace_s=seconds / max(16, answer.tokens)))
+        # What it waited for a server to come up is no slowness of this one.
+        pace_s = (time.monotonic() - call.began) / max(16, answer.tokens)
+        self._watch.answered(Outcome(tag, endless=endless(call.asked.request, answer), pace_s=pace_s))
+
+
+def endless(request: Mapping[str, Any], answer: Answer) -> bool:
+    """Whether an answer looks as if it would never have ended, by what was written and not by what was allowed."""
+    cut = answer.finish == "length" and answer.tokens >= ENDLESS_FROM_TOKENS
+    return cut and not request.get("ignore_eos")  # llama-server's: the client wants no end
 
 
 def checked(request: dict[str, Any]) -> dict[str, Any]:
@@ -254,32 +193,11 @@ def checked(request: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
-def forwarded(request: Mapping[str, Any], backend: Backend, max_tokens: int) -> dict[str, Any]:
-    """The request as the backend gets it: its own model's name, a limit, and no control token spelled out."""
-    body = {key: value for key, value in request.items() if key not in _NOT_FORWARDED}
-    body["model"] = backend.model
-    if body.get("max_tokens") is None:
-        body["max_tokens"] = request.get("max_completion_tokens") or max_tokens
-    for key in _ESCAPED:
-        if key in body:
-            body[key] = backend.escape(body[key])
-    return body
-
-
 def _in_our_words(error: Any) -> dict[str, Any]:
     """An error in the midst of a stream, as the front door says it."""
     said = explained(str(error.get("message", "") if isinstance(error, dict) else error))
     made: dict[str, Any] = json.loads(Refused(502, said.code, said.message).body())
     return made
-
-
-async def _sound(backend: Backend) -> bool:
-    """Whether it answers a plain question."""
-    try:
-        await backend.warm()
-    except TargetDown:
-        return False
-    return True
 
 
 async def until_gone(receive: "Receive", work: Coroutine[Any, Any, None]) -> None:
@@ -312,13 +230,17 @@ async def _hung_up(receive: "Receive") -> None:
         pass
 
 
-def _said(call: _Call, recorded: bool) -> dict[str, Any]:
-    return {"interaction": call.name.text if recorded else None, "version": call.backend.tag}
+def _said(call: Call, recorded: bool) -> dict[str, Any]:
+    return {"interaction": call.asked.name.text if recorded else None, "version": call.backend.tag}
 
 
-def _headers(call: _Call, recorded: bool, kind: bytes = b"application/json") -> list[tuple[bytes, bytes]]:
+def _headers(call: Call, recorded: bool, kind: bytes = b"application/json") -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", kind), (b"x-strop-version", call.backend.tag.encode())]
-    return [*headers, (b"x-strop-interaction", call.name.text.encode())] if recorded else headers
+    return [*headers, (b"x-strop-interaction", call.asked.name.text.encode())] if recorded else headers
+
+
+def _stream_headers(call: Call) -> list[tuple[bytes, bytes]]:
+    return [*_headers(call, True, b"text/event-stream"), (b"cache-control", b"no-store")]
 
 
 def _session(scope: "Scope") -> str | None:

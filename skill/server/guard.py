@@ -74,7 +74,7 @@ class Guard:
         if host_name(hosts[0].decode("latin-1")) not in self._names:
             raise Refused(403, "host_not_allowed", "not called by a name of this server (see serve.hosts)")
         for origin in headers.get(b"origin", []):
-            if urlsplit(origin.decode("latin-1")).netloc.lower() != hosts[0].decode("latin-1").lower():
+            if _origin_host(origin.decode("latin-1")) != hosts[0].decode("latin-1").lower():
                 raise Refused(403, "origin_not_allowed", "no page of another origin may call this server")
         if path in _OPEN and method in ("GET", "HEAD"):
             return
@@ -95,6 +95,14 @@ def host_name(host: str) -> str:
         return ""
     plain = parts.netloc == host and not parts.username and "/" not in host
     return (parts.hostname or "") if plain else ""
+
+
+def _origin_host(origin: str) -> str | None:
+    """The host and port of an Origin header, lower case; None for what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def names_of(host: str, more: Iterable[str]) -> set[str]:

@@ -27,9 +27,19 @@ _LONGEST_PAUSE_S = 30.0
 class Pointer:
     """At one backend, with at most one more kept warm. For the event loop's thread alone."""
 
-    def __init__(self, backends: Backends, metrics: Metrics, hold_s: float, drain_s: float) -> None:
+    def __init__(
+        self,
+        backends: Backends,
+        metrics: Metrics,
+        hold_s: float,
+        drain_s: float,
+        died: Callable[[str], None] = lambda tag: None,
+    ) -> None:
         self._backends, self._metrics = backends, metrics
         self._hold_s, self._drain_s = hold_s, drain_s
+        self._died = died
+        self._mourned: Backend | None = None
+        self._restarting: asyncio.Task[None] | None = None
         self._moving = asyncio.Lock()
         self._gate = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
@@ -148,11 +158,23 @@ class Pointer:
                 pause_s = min(_LONGEST_PAUSE_S, 5.0)
 
     async def restart(self) -> None:
-        """Where the current server is dead, start it again; requests wait meanwhile. Raises StropError."""
+        """Where the current server is dead, start it again, once for all who ask meanwhile; requests wait.
+
+        `died` is told once of each death. Raises StropError where it does not come up.
+        """
         dead = self.current
         if dead is None or dead.alive():
             return
-        self._gate.clear()
+        if self._restarting is None:
+            self._gate.clear()
+            self._restarting = asyncio.create_task(self._restart(dead))
+            self._restarting.add_done_callback(self._restarted)
+            if dead is not self._mourned:
+                self._mourned = dead
+                self._died(dead.tag)
+        await asyncio.shield(self._restarting)
+
+    async def _restart(self, dead: Backend) -> None:
         async with self._moving:
             if self.current is not dead:
                 return
@@ -162,9 +184,17 @@ class Pointer:
             self._flip(new)
         await dead.close()
 
+    def _restarted(self, task: "asyncio.Task[None]") -> None:
+        self._restarting = None
+        if not task.cancelled():
+            task.exception()  # whoever waits raises it; nobody may be left who does
+
     async def close(self) -> None:
         """Let requests end, then end every server."""
         self._gate.clear()
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.gather(self._restarting, return_exceptions=True)
         self.release_kept()
         if self.current is not None:
             await self.current.drained(self._drain_s)

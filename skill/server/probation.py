@@ -3,8 +3,9 @@
 For 200 answers or 7 days. Errors, endless answers (cut off by their length) and slow ones send it back; each is an
 anytime-valid bet (`strop.evaluation.eprocess`) that its rate is higher than the version's before, so that looking after
 every answer costs nothing. Thumbs down are watched the same way and only warn: whether an answer is liked is the gate's
-question. A version that comes back by a rollback is not watched again: what fails everywhere would else send every one
-of them back.
+question. Whatever is live and has not passed is on probation, and goes on where it stopped when it comes back. Where
+probation itself brought it back, it is only warned about: what fails everywhere would else send every one back. One
+that probation had sent away, and that a person puts back, begins anew.
 
 What was seen of each version is kept in `serve/probation.json`: counts, and no one's words.
 """
@@ -19,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from strop.errors import StropError
+from strop.errors import StropError, TargetAway
 from strop.evaluation.eprocess import RateTest, upper_bound
 from strop.server.settings import ServeSettings
 
@@ -85,12 +86,18 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The live version: whether it is on probation, since when, and the one that it is held against."""
+    """The live version: whether it is on probation, since when, and the one that it is held against.
+
+    `returned`: probation brought it back; `anew`: probation had sent it away; `passed`: it ended one well before.
+    """
 
     tag: str
     before: str | None
     watched: bool
     since: datetime
+    returned: bool = False
+    anew: bool = False
+    passed: bool = False
 
 
 # What probation may do: called with the version's tag and the evidence.
@@ -114,12 +121,14 @@ class Watch:
         self._loaded = loaded  # a night that trains makes every answer slow
         self._seen: dict[str, Seen] = {}
         self._tests: dict[str, RateTest] = {}
+        self._put_by: dict[str, dict[str, RateTest]] = {}  # of versions that are not live now
         self._subject: Subject | None = None
         self._slow_from_s: float | None = None
         self._ended = False
         self._not_up: Counter[str] = Counter()
-        self._watching = ""
+        self._watching, self._since = "", ""
         self.warning = ""
+        self._held_up: dict[str, str] | None = None
         self.changed = False
         self._load()
 
@@ -137,15 +146,23 @@ class Watch:
         """A version went live, or is live as the server starts."""
         if self._subject == subject:
             return
-        kept = self._tests if self._subject is None and self._watching == subject.tag else {}
+        since = subject.since.isoformat()
+        same = self._watching == subject.tag and self._since in ("", since)
+        if self._watching:
+            self._put_by[self._watching] = self._tests
+        kept = self._put_by.pop(subject.tag, {})
+        if subject.anew and not same:
+            kept = {}
+            self._seen.pop(subject.tag, None)
         self._subject, self._ended = subject, not subject.watched
         self._not_up.clear()
         before = self._seen.get(subject.before or "", Seen())
         self._slow_from_s = before.slow_from_s()
         self._tests = {**self._new_tests(before), **kept}
-        self._watching, self.changed = subject.tag, True
-        if not kept:
+        self._watching, self._since, self.changed = subject.tag, since, True
+        if not same:
             self.warning = ""
+        self.look()
 
     def answered(self, outcome: Outcome) -> None:
         """Count one outcome; it may be the one that sends its version back, or the last that it had to pass."""
@@ -158,10 +175,11 @@ class Watch:
             self._observe("endless", outcome.endless)
             if outcome.pace_s is not None and self._slow_from_s is not None and not self._loaded():
                 self._observe("slow", outcome.pace_s > self._slow_from_s)
-        for name in ("failed", "endless", "slow"):
-            if name in self._tests and self._tests[name].rejects(ALPHA):
-                return self._fail(self._reason(name))
         self.look()
+
+    def died(self, tag: str) -> None:
+        """A version's server died, which is one failure however many requests it had."""
+        self.answered(Outcome(tag, failed=True))
 
     def thumb(self, tag: str, down: bool) -> None:
         """Count a thumb; warns, once, where there are more down than for the version before."""
@@ -175,7 +193,12 @@ class Watch:
             _log.warning("%s: %s; strop rollback goes back", tag, self.warning)
 
     def not_up(self, tag: str, error: StropError) -> None:
-        """A live version's server did not come up. The third time sends the version back, on probation or not."""
+        """A live version's server did not come up. The third time sends the version back, on probation or not.
+
+        Where none would come up (TargetAway), that says nothing of this one.
+        """
+        if isinstance(error, TargetAway):
+            return
         self._not_up[tag] += 1
         if self._not_up[tag] % _NOT_UP == 0:
             _log.warning("%s does not come up: %s", tag, error)
@@ -183,16 +206,26 @@ class Watch:
                 reason = f"its server does not come up: {error}"
                 self._send_back(tag, {"by": "probation", "from": tag, "reason": reason})
 
+    def held_up(self, tag: str, evidence: Mapping[str, Any], error: StropError | None) -> None:
+        """A rollback could not be made and is tried again; without an `error`, it was made or is no longer needed."""
+        said = None if error is None else {"tag": tag, "reason": str(evidence["reason"]), "error": str(error)}
+        if said != self._held_up:
+            self._held_up, self.changed = said, True
+
     def look(self) -> None:
-        """End the probation where it has lasted long enough."""
+        """End the probation where it fails, or where it has lasted long enough."""
         subject = self._subject
         if self._ended or subject is None:
             return
+        if not subject.passed:
+            for name in ("failed", "endless", "slow"):
+                if name in self._tests and self._tests[name].rejects(ALPHA):
+                    return self._fail(self._reason(name))
         seen = self._seen.get(subject.tag, Seen())
         days = self._clock() - subject.since
         enough = seen.answers >= self._settings.probation_answers
-        if enough or days >= timedelta(days=self._settings.probation_days):
-            self._ended = True
+        if subject.passed or enough or days >= timedelta(days=self._settings.probation_days):
+            self._ended = self.changed = True
             facts = {key: value for key, value in asdict(seen).items() if key != "paces"}
             self._pass(subject.tag, {"by": "probation", "days": round(days / timedelta(days=1), 2), **facts})
 
@@ -200,10 +233,11 @@ class Watch:
         """What was seen, as JSON data, for `probation.json`; `changed` is false until there is more."""
         self.changed = False
         seen = {tag: asdict(one) for tag, one in sorted(self._seen.items())[-20:]}
-        tests = {name: test.as_dict() for name, test in self._tests.items()}
         on = bool(self._subject and not self._ended)
         now = {"tag": self._watching, "on_probation": on, "of": self._settings.probation_answers}
-        return {**now, "warning": self.warning, "tests": tests, "seen": seen}
+        put_by = {tag: _as_dicts(held) for tag, held in list(self._put_by.items())[-20:]}
+        more = {"since": self._since, "held_up": self._held_up, "put_by": put_by}
+        return {**now, "warning": self.warning, "tests": _as_dicts(self._tests), "seen": seen, **more}
 
     def _observe(self, name: str, one: bool) -> None:
         if name in self._tests:
@@ -230,26 +264,34 @@ class Watch:
         subject = self._subject
         if subject is None:
             return
-        self._ended = True
+        self._ended = self.changed = True
         _log.warning("%s does not pass its probation: %s", subject.tag, reason)
-        if self._settings.rollback and subject.before is not None:
+        if self._settings.rollback and subject.before is not None and not subject.returned:
             self._send_back(subject.tag, {"by": "probation", "from": subject.tag, "reason": reason})
         else:
             self.warning = f"{reason}; not rolled back by itself"
 
     def _load(self) -> None:
         data = said(self._path)
-        self._watching = str(data.get("tag", ""))
+        self._watching, self._since = str(data.get("tag", "")), str(data.get("since", ""))
         self.warning = str(data.get("warning", ""))
         try:
             for tag, one in data.get("seen", {}).items():
                 paces = {int(step): int(count) for step, count in one.pop("paces", {}).items()}
                 self._seen[tag] = Seen(**one, paces=paces)
-            for name, test in data.get("tests", {}).items():
-                self._tests[name] = RateTest(**{**test, "logs": tuple(test["logs"])})
+            self._tests = _tests(data.get("tests", {}))
+            self._put_by = {str(tag): _tests(held) for tag, held in data.get("put_by", {}).items()}
         except (TypeError, ValueError, KeyError, AttributeError, StropError) as error:
             _log.warning("%s cannot be read, so watching begins anew: %s", self._path, error)
-            self._seen, self._tests = {}, {}
+            self._seen, self._tests, self._put_by = {}, {}, {}
+
+
+def _as_dicts(tests: Mapping[str, RateTest]) -> dict[str, Any]:
+    return {name: test.as_dict() for name, test in tests.items()}
+
+
+def _tests(data: Mapping[str, Any]) -> dict[str, RateTest]:
+    return {name: RateTest(**{**test, "logs": tuple(test["logs"])}) for name, test in data.items()}
 
 
 def said(path: Path) -> Mapping[str, Any]:

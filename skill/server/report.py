@@ -20,11 +20,13 @@ def serving(home: Home, live: str | None) -> dict[str, Any]:
 
 def _probation(home: Home, live: str | None) -> dict[str, Any]:
     data = said(home.path / "serve" / "probation.json")
+    held_up = data.get("held_up")
+    held_up = held_up if isinstance(held_up, dict) and held_up.get("tag") == live else None
     if live is None or data.get("tag") != live:
-        return {"probation": None, "warning": ""}
+        return {"probation": None, "warning": "", "held_up": held_up}
     seen = data.get("seen", {}).get(live, {})
     on = {"answers": int(seen.get("answers", 0)), "of": int(data.get("of", 0))} if data.get("on_probation") else None
-    return {"probation": on, "warning": str(data.get("warning", ""))}
+    return {"probation": on, "warning": str(data.get("warning", "")), "held_up": held_up}
 
 
 def _rolled_back(home: Home, live: str | None) -> dict[str, str] | None:
@@ -46,6 +48,12 @@ def _sentence(facts: dict[str, Any]) -> str:
         parts.append(f"on probation, {facts['probation']['answers']} of {facts['probation']['of']} answers")
     if facts["warning"]:
         parts.append(f"warning: {facts['warning']}")
+    if facts["held_up"]:
+        late = facts["held_up"]
+        parts.append(
+            f"{late['tag']} is to be rolled back ({late['reason']}), which strop serve tries again until it can: "
+            f"{late['error']}"
+        )
     if facts["rolled_back"]:
         back = facts["rolled_back"]
         parts.append(f"{back['from']} was rolled back by itself: {back['reason']}")

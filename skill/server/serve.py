@@ -15,7 +15,7 @@ from strop.config import Config
 from strop.deploy.release import repair, rollback
 from strop.deploy.targets.base import Target
 from strop.deploy.versions import Versions
-from strop.errors import Missing, StropError, UsageError
+from strop.errors import Missing, StropError, UnknownVersion, UsageError
 from strop.files import write_json
 from strop.home import Home
 from strop.ledger import open_collector
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _DRAIN_S = 30.0
 _TEND_S = 1.0
+# After so long what probation could not do is tried again.
+_AGAIN_S = 5.0
 # After a swap the version before stays warm at least so long, on probation or not.
 _KEEP_S = 600.0
 # Threads that scrub and store hold Python's lock for at most so long while a request waits.
@@ -132,7 +134,8 @@ class _Service:
         self._home, self._config, self._target = home, config, target
         self._versions = Versions(home.state_db)
         self._night = False
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._jobs: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._begun: tuple[str, float] | None = None
 
     async def run(
         self, sock: socket.socket, url: str, on_start: Callable[[Started], None], stop: threading.Event | None
@@ -148,7 +151,8 @@ class _Service:
             self._record = folder / "probation.json"
             self._watch = Watch(self._record, serve, self._send_back, self._pass, loaded=lambda: self._night)
             stack.push_async_callback(self._save)
-            self._pointer = Pointer(backends(self._config, self._target), metrics, serve.hold_s, _DRAIN_S)
+            started = backends(self._config, self._target)
+            self._pointer = Pointer(started, metrics, serve.hold_s, _DRAIN_S, self._watch.died)
             stack.push_async_callback(self._pointer.close)
             follower = Follower(home.state_db, self._pointer, self._watch.not_up)
             stack.callback(follower.close)
@@ -193,8 +197,9 @@ class _Service:
             _log.warning("the version before is not kept warm: %s", error)
 
     async def _subject(self) -> None:
-        tag = self._pointer.tag
-        if tag is not None and tag != self._watch.tag:
+        tag, moved = self._pointer.tag, self._pointer.moved
+        if tag is not None and (tag, moved) != self._begun:
+            self._begun = tag, moved
             self._watch.begin(await asyncio.to_thread(subject_of, self._versions, tag))
             current = self._pointer.current
             if current is not None and current.tag == tag:
@@ -206,34 +211,58 @@ class _Service:
             await asyncio.to_thread(write_json, self._record, facts)
 
     def _send_back(self, tag: str, evidence: dict[str, Any]) -> None:
-        self._job(lambda: self._roll_back(tag, evidence))
+        def said(error: StropError | None) -> None:
+            self._watch.held_up(tag, evidence, error)
+
+        self._job("rollback", tag, lambda: self._roll_back(tag, evidence), said)
 
     def _pass(self, tag: str, evidence: dict[str, Any]) -> None:
-        self._job(lambda: self._versions.set_state(tag, "stable", evidence))
+        self._job("stable", tag, lambda: self._stable(tag, evidence), lambda error: None)
 
     def _roll_back(self, tag: str, evidence: dict[str, Any]) -> None:
         live = self._versions.live()
         if live is not None and live.tag == tag:
             rollback(self._versions, self._target, self._home.release_lock, evidence=evidence)
 
-    def _job(self, work: Callable[[], object]) -> None:
-        async def done() -> None:
-            try:
-                await asyncio.to_thread(work)
-            except StropError as error:
-                _log.error("probation could not act: %s", error)
+    def _stable(self, tag: str, evidence: dict[str, Any]) -> None:
+        live = self._versions.live()
+        if live is not None and live.tag == tag:
+            self._versions.set_state(tag, "stable", evidence)
 
-        task = asyncio.create_task(done())
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
+    def _job(self, what: str, tag: str, work: Callable[[], object], said: Callable[[StropError | None], None]) -> None:
+        """Do `work` beside everything else, again and again until it can be done; once at a time for each version."""
+
+        async def done() -> None:
+            while True:
+                try:
+                    await asyncio.to_thread(work)
+                    return said(None)
+                except UnknownVersion as error:  # there is nothing to go back to, and there never will be
+                    _log.error("probation cannot act: %s", error)
+                    return said(None)
+                except StropError as error:
+                    _log.error("probation could not act, and tries again: %s", error)
+                    said(error)
+                await asyncio.sleep(_AGAIN_S)
+
+        if (what, tag) not in self._jobs:
+            self._jobs[what, tag] = task = asyncio.create_task(done())
+            task.add_done_callback(lambda _: self._jobs.pop((what, tag)))
 
 
 def subject_of(versions: Versions, tag: str) -> Subject:
-    """What probation has to know of a live version. It is watched only the first time that it is live."""
-    version, before = versions.get(tag), versions.previous()
-    times = [event.time for event in versions.events(tag) if event.to_state == "live"]
-    watched = version.state == "live" and len(times) == 1
-    return Subject(tag, before.tag if before else None, watched, times[-1] if times else version.created)
+    """What probation has to know of a live version. It is watched until it has passed, however often it comes back."""
+    version, before, events = versions.get(tag), versions.previous(), versions.events(tag)
+    lives = [at for at, event in enumerate(events) if event.to_state == "live"]
+    since, returned, anew = version.created, False, False
+    if lives:
+        last, left = events[lives[-1]], events[lives[-1] - 1]
+        since, returned = last.time, last.evidence.get("by") == "probation"
+        anew = left.to_state == "rolled_back" and left.evidence.get("by") == "probation"
+    # Earlier releases also called a version stable when another one took its place.
+    proven = any(one.to_state == "stable" and "replaced_by" not in one.evidence for one in events)
+    held = before.tag if before else None
+    return Subject(tag, held, version.state == "live", since, returned, anew, proven and not anew)
 
 
 def _uvicorn(app: Any) -> "uvicorn.Server":

@@ -11,8 +11,7 @@ def answer_of(data: dict[str, Any]) -> "Answer":
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else {}
     message = choice.get("message") or {}
-    usage = data.get("usage") or {}
-    answer = Answer(finish=choice.get("finish_reason"), tokens=int(usage.get("completion_tokens") or 0))
+    answer = Answer(finish=choice.get("finish_reason"), tokens=_written(data) or 0)
     answer.text.append(message.get("content") or "")
     answer.calls = {at: call for at, call in enumerate(message.get("tool_calls") or ())}
     return answer
@@ -33,6 +32,11 @@ class Answer:
         if "error" in data:
             self.failed = True
             return False
+        ends = self._add_choice(data)
+        self.tokens = _written(data) or self.tokens
+        return ends
+
+    def _add_choice(self, data: dict[str, Any]) -> bool:
         choices = data.get("choices")
         if not isinstance(choices, list) or not choices:
             return False
@@ -62,6 +66,15 @@ class Answer:
     def said(self) -> str:
         """The answer's text."""
         return "".join(self.text)
+
+
+def _written(data: dict[str, Any]) -> int | None:
+    """How many tokens the server says that it wrote so far: `usage` of both, or llama-server's `timings`."""
+    for part, name in (("usage", "completion_tokens"), ("timings", "predicted_n")):
+        found = data.get(part)
+        if isinstance(found, dict) and isinstance(found.get(name), int):
+            return int(found[name])
+    return None
 
 
 class Events:

@@ -158,3 +158,12 @@ def script(scripted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[An
     with scripted.running() as running_script:
         monkeypatch.setattr(serving_module, "backends", lambda config, target: scripted.Backends(running_script, 1.5))
         yield running_script
+
+
+@pytest.fixture
+def ollama_like(scripted: ModuleType, script: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The scripted server as one that `strop serve` does not start, and has to ask whether it is there."""
+    made = scripted.Backends(script, 1.5)
+    made.health = "/api/version"
+    monkeypatch.setattr(serving_module, "backends", lambda config, target: made)
+    return script

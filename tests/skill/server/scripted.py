@@ -19,13 +19,31 @@ class Script:
     """What to do with each request.
 
     "ok", "error" (of this request alone), "ill" (of every one), "hang", "cut" (a stream that breaks off), "wrong" (one
-    that ends in an error that names a file), or a message to give.
+    that ends in an error that names a file), or a message to give. The next `drops` requests have their connection
+    closed: before any answer, or where it is streamed, before its first event. While `away`, all have.
     """
 
     do: Any = "ok"
     asked: list[dict[str, Any]] = field(default_factory=list)
     cut_off: threading.Event = field(default_factory=threading.Event)
+    listening: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     url: str = ""
+    drops: int = 0
+    away: bool = False
+
+    def stop(self) -> None:
+        """Listen no more, and close every connection at its next request."""
+        self.away = True
+        self.listening.close()
+
+    def start(self, port: int = 0) -> None:
+        """Listen, on a free port or on the one that it had."""
+        self.away, self.listening = False, contextlib.ExitStack()
+        self.url = self.listening.enter_context(_listening(self, port))
+
+    def start_again(self) -> None:
+        """Listen where it listened before."""
+        self.start(int(self.url.rpartition(":")[2]))
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -38,14 +56,27 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     script: Script
 
+    def do_GET(self) -> None:
+        if self.script.away:
+            self.close_connection = True
+        else:
+            self._send(200, {"version": "0.0.0"})
+
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.script.away:
+            self.close_connection = True
+            return None
         if self.script.do == "ill":
             return self._send(500, {"error": {"message": "broken"}})
         if asked["messages"][0]["content"] == "Hi":  # the warm-up is always answered
             return self._answer({"content": "Hi."})
         self.script.asked.append(asked)
         do = self.script.do
+        if self.script.drops:
+            self.script.drops -= 1
+            self.close_connection = True
+            return self._begin_stream() if asked.get("stream") else None
         if do == "error":
             return self._send(500, {"error": {"message": "broken"}})
         if do == "hang":
@@ -67,12 +98,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _stream(self, do: Any) -> None:
+    def _begin_stream(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
+
+    def _stream(self, do: Any) -> None:
+        self._begin_stream()
         if isinstance(do, dict):
             for at, call in enumerate(do["tool_calls"]):
                 text = call["function"]["arguments"]
@@ -109,14 +143,22 @@ class _Handler(BaseHTTPRequestHandler):
 def running() -> Iterator[Script]:
     """The server, on a free port."""
     script = Script()
+    script.start()
+    try:
+        yield script
+    finally:
+        script.listening.close()
+
+
+@contextlib.contextmanager
+def _listening(script: Script, port: int) -> Iterator[str]:
     handler = type("Handler", (_Handler,), {"script": script})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         server.daemon_threads = True
-        script.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield script
+            yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()
@@ -128,10 +170,12 @@ class Backends:
     def __init__(self, script: Script, timeout_s: float = 5.0) -> None:
         self._script, self._timeout_s = script, timeout_s
         self.late_s = 0.0
+        self.health: str | None = None  # what it is asked where it is not our own to start
 
     async def start(self, version: Version) -> Backend:
         await asyncio.sleep(self.late_s)
-        return Backend(version, version.tag, _client(self._script.url, self._timeout_s, {}), lambda data: data)
+        client = _client(self._script.url, self._timeout_s, {})
+        return Backend(version, version.tag, client, lambda data: data, health=self.health)
 
     def needs_bytes(self, version: Version) -> int:
         return 0

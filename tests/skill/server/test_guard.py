@@ -60,6 +60,7 @@ def raw(home: Any, serving: Any, script: Any) -> Any:
         ({"Host": None}, 400),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Content_Type": "text/plain"}, 415),
         ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
     ],
@@ -118,8 +119,13 @@ def test_what_is_too_large_or_no_request_is_refused_before_it_reaches_the_model(
 
 
 def test_what_does_not_exist_is_told_in_the_same_form(raw: Any) -> None:
-    for method, path, status in (("GET", "/v1/nothing", 404), ("GET", "/v1/chat/completions", 405)):
-        got, _, answer = raw(method, path)
+    for method, path, status in (
+        ("GET", "/v1/nothing", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("POST", "/v1/chat/completions/", 404),
+        ("GET", "/v1/models/", 404),
+    ):
+        got, _, answer = raw(method, path, CHAT if method == "POST" else None)
         assert (got, json.loads(answer)["error"]["code"]) == (status, "not_found")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from strop.files import write_json
+from strop.server import serve
 from strop.server.probation import Outcome, Subject, Watch
 from strop.server.settings import ServeSettings
 
@@ -130,6 +131,51 @@ def test_a_version_that_came_back_is_not_sent_further_back(acts: Acts) -> None:
     assert not acts.back
 
 
+def test_a_version_that_comes_back_before_it_has_passed_goes_on_where_it_stopped(acts: Acts, tmp_path: Path) -> None:
+    many(acts.watch, 2, lambda n: Outcome(NEW, failed=True))
+    many(acts.watch, 120, lambda n: Outcome(NEW, pace_s=0.01))
+    bets = acts.watch.facts()["tests"]
+    acts.watch.begin(Subject(OLD, None, False, START))
+    write_json(tmp_path / "probation.json", acts.watch.facts())
+    again = acts.reopened(tmp_path / "probation.json")
+    again.begin(Subject(OLD, None, False, START))
+    again.begin(Subject(NEW, OLD, True, START + timedelta(minutes=1)))
+    assert again.on_probation
+    assert again.facts()["tests"] == bets
+    many(again, 78, lambda n: Outcome(NEW, pace_s=0.01))
+    [(tag, facts)] = acts.passed
+    assert (tag, facts["answers"], facts["failed"]) == (NEW, 200, 2)
+
+
+def test_one_that_probation_sent_away_and_a_person_puts_back_begins_anew_and_once(acts: Acts, tmp_path: Path) -> None:
+    many(acts.watch, 40, lambda n: Outcome(NEW, failed=True))
+    assert len(acts.back) == 1
+    acts.watch.begin(Subject(OLD, None, False, START, returned=True))
+    forced = Subject(NEW, OLD, True, START + timedelta(hours=1), anew=True)
+    acts.watch.begin(forced)
+    many(acts.watch, 100, lambda n: Outcome(NEW, pace_s=0.01))
+    write_json(tmp_path / "probation.json", acts.watch.facts())
+    again = acts.reopened(tmp_path / "probation.json")
+    again.begin(forced)
+    many(again, 100, lambda n: Outcome(NEW, pace_s=0.01))
+    assert (len(acts.back), [facts["answers"] for _, facts in acts.passed]) == (1, [200])
+
+
+def test_one_that_probation_brought_back_may_pass_and_is_only_warned_about(tmp_path: Path) -> None:
+    for bad in (False, True):
+        made = Acts(tmp_path / f"{bad}.json", probation_answers=20)
+        made.watch.begin(Subject(NEW, OLD, True, START, returned=True))
+        many(made.watch, 20, lambda n, bad=bad: Outcome(NEW, failed=bad))  # type: ignore[misc]
+        assert (len(made.back), len(made.passed)) == (0, 0 if bad else 1)
+        assert ("not rolled back" in made.watch.warning) == bad
+
+
+def test_one_that_has_passed_once_has_nothing_left_to_pass(acts: Acts) -> None:
+    acts.watch.begin(Subject(OLD, None, True, START, passed=True))
+    assert [tag for tag, _ in acts.passed] == [OLD]
+    assert not acts.watch.on_probation
+
+
 def test_told_not_to_it_says_so_and_rolls_nothing_back(tmp_path: Path) -> None:
     made = Acts(tmp_path / "probation.json", rollback=False)
     made.watch.begin(Subject(NEW, OLD, True, START))
@@ -178,6 +224,46 @@ def test_a_version_that_fails_is_rolled_back_by_itself_and_status_says_why(
         assert told["rolled_back"]["reason"].startswith("errors: ")
         assert f"{new} was rolled back by itself: errors" in strop(home, "status").out
     assert door.versions.get(new).state == "rolled_back"
+
+
+def test_a_rollback_that_cannot_be_made_is_tried_again_until_it_can_and_status_says_so(
+    home: Any, serving: Any, script: Any, scripted: ModuleType, strop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_AGAIN_S", 0.1)
+    with serving(home) as door:
+        old, new = door.versions.live(), door.release(1)
+        scripted.until(lambda: door.http.get("/healthz").json()["version"] == new)
+        aside = old.gguf.rename(old.gguf.with_suffix(".aside"))
+        script.do = "ill"
+
+        def said() -> Any:
+            door.chat()
+            return strop(home, "status", "--json").json["serving"]["held_up"]
+
+        scripted.until(said)
+        assert (said()["tag"], said()["reason"].partition(":")[0]) == (new, "errors")
+        assert "is gone" in said()["error"]
+        assert f"{new} is to be rolled back (errors" in strop(home, "status").out
+        assert door.versions.live().tag == new
+        aside.rename(old.gguf)
+        scripted.until(lambda: door.versions.live().tag == old.tag)
+        scripted.until(lambda: strop(home, "status", "--json").json["serving"]["held_up"] is None)
+
+
+def test_a_version_that_is_put_back_before_it_has_passed_is_watched_again_and_becomes_stable(
+    home: Any, serving: Any, script: Any, scripted: ModuleType, strop: Any
+) -> None:
+    with serving(home, **{"serve.probation_answers": 8}) as door:
+        new = door.release(1)
+        for tag in (new, door.versions.get(0).tag, new):
+            if door.versions.live().tag != tag:
+                assert strop(home, "rollback", tag).code == 0
+            scripted.until(lambda tag=tag: door.http.get("/healthz").json()["version"] == tag)
+            if tag == new and door.versions.get(new).state == "live":
+                for _ in range(4):
+                    door.chat()
+        scripted.until(lambda: door.versions.get(new).state == "stable")
+        assert door.versions.events(new)[-1].evidence["answers"] == 8
 
 
 def test_a_version_that_passes_becomes_stable(home: Any, serving: Any, script: Any, scripted: ModuleType) -> None:
