@@ -3,6 +3,10 @@
 What was measured of a version is kept by a hash of the version's file, the prompts and the settings: the incumbent
 and the base are measured once, and a night that was killed goes on where it stopped. An answer that failed is never
 kept.
+
+One version after the other, also where memory holds two: answers are greedy, so what one says does not depend on what
+runs beside it, and two servers on the same cores or card take each other's time. In most nights the incumbent and the
+base are known already.
 """
 
 from collections.abc import Callable, Mapping, Sequence
