@@ -44,7 +44,7 @@ def by_suite(results: Iterable[ItemResult]) -> dict[str, list[ItemResult]]:
 
 
 def sign(value: float) -> int:
-    return (value > 0) - (value < 0)
+    return int(value > 0) - int(value < 0)
 
 
 def p_text(value: float) -> str:

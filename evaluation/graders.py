@@ -59,7 +59,10 @@ def check(grader: Grader) -> None:
     unknown = set(grader) - {"kind"} - _GRADERS[kind][2]
     if unknown:
         raise BadSuite(f"grader {kind!r} has unknown keys: {', '.join(sorted(unknown))}", hint=_HINT)
-    fault = _GRADERS[kind][1](grader)
+    try:
+        fault = _GRADERS[kind][1](grader)
+    except Exception as error:  # whatever a user's grader does to a library, it is the grader that is wrong
+        raise BadSuite(f"grader {kind!r} cannot be applied ({type(error).__name__}: {error})", hint=_HINT) from error
     if fault:
         raise BadSuite(f"grader {kind!r}: {fault}", hint=_HINT)
 
@@ -210,8 +213,11 @@ _GRADERS: dict[str, tuple[Callable[[Grader, str], bool], Callable[[Grader], str]
 }
 
 
+_LARGEST = 1e300  # a whole number beyond it is no float
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _texts(value: Any) -> Sequence[Any]:

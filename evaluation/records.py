@@ -44,6 +44,8 @@ def read_policy(path: Path) -> Policy:
         found = json.loads(path.read_bytes())
         if not isinstance(found, dict) or set(found) - names:
             raise BadResults(f"{path} is no policy", hint=hint)
+        if missing := {"required", "base_required"} - set(found):
+            raise BadResults(f"{path} is no policy: {' and '.join(sorted(missing))} must be said", hint=hint)
         policy: Policy = TypeAdapter(Policy).validate_python(found)
         # Held to the bounds of the settings: a level of 5 or NaN would not be one.
         GateSettings(**{name: value for name, value in asdict(policy).items() if name in GateSettings.model_fields})

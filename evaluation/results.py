@@ -16,7 +16,7 @@ OWNER = "owner"
 JUDGED = "judged"
 # The suite of answers that are more than a quarter longer than the other model's.
 LONGER = "longer"
-# The suite of answers that are so against the base, and longer than the other model's: small steps add up.
+# The suite of answers that are so against the base, and a tenth longer than the other's: small steps add up.
 LONGER_THAN_BASE = "longer_than_base"
 
 

@@ -1,8 +1,8 @@
 """The gate's settings, as strop.toml's [gate] section has them."""
 
-from typing import Self
+from collections import Counter
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from strop.evaluation.results import Policy
 
@@ -47,17 +47,26 @@ class GateSettings(BaseModel):
     )
     answer_tokens: int = Field(160, ge=16, le=4096, description="longest answer to a held-out prompt, in tokens")
 
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        """What a night may ask must be enough for what the gate demands, or no night could ever be decided."""
+    def unreachable(self) -> str:
+        """Why no night could be decided under these settings, in a sentence; empty where one could.
+
+        Asked before a night and by the doctor, and not where the settings are read: a model that is live is served and
+        rolled back whatever the gate asks of the next one.
+        """
+        from strop.evaluation import probes, suites
+
         for asked, needed in (("suite_budget", "min_skill_items"), ("probe_budget", "min_never_items")):
             budget, least = getattr(self, asked), getattr(self, needed)
             if budget is not None and budget < least:
-                raise ValueError(
-                    f"{asked} = {budget} is below {needed} = {least}, so no night could be decided: raise the one or "
-                    "lower the other"
-                )
-        return self
+                return f"gate.{asked} = {budget} is below gate.{needed} = {least}: no night could be decided"
+        items = suites.within(suites.load(), self.suite_budget)
+        found = {"min_skill_items": len(items), "min_skill_clusters": len({item.cluster for item in items})}
+        counts = Counter(probe.suite for probe in probes.within(probes.shipped(), self.probe_budget, tools=False))
+        found["min_never_items"] = min(counts.values())
+        for needed, there in found.items():
+            if getattr(self, needed) > there:
+                return f"gate.{needed} = {getattr(self, needed)} is more than a night asks ({there}): lower it"
+        return ""
 
     def policy(self) -> Policy:
         """What `decide` takes."""

@@ -12,7 +12,7 @@ Prompts that a person settled blind (the suite "judged") are held-out prompts li
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 
 from strop.evaluation import compare
 from strop.evaluation.error import Test, alpha_for, fresh_clusters, next_night
@@ -37,7 +37,9 @@ def wanted(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test
     alpha = alpha_for(history, policy.level)
     p_value = compare.sign_test(won.wins, won.losses)
     test = Test(next_night(history), alpha, tuple(sorted(r.item for r in counted)), False, p_value)
-    spend = _Spend(alpha, alpha_for((*history, test), policy.level))
+    # Words on a sheet are counted once, with that sheet.
+    later = alpha_for((*history, test), policy.level) if counted is results else None
+    spend = _Spend(alpha, later)
     found = _tested(sums, policy, spend)
     found = _held(counted, policy, history, spend, found) or found
     return found._replace(estimates=estimates), test
@@ -45,10 +47,13 @@ def wanted(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test
 
 @dataclass(frozen=True, slots=True)
 class _Spend:
-    """What this test may spend, and what the next one may where this one does not promote."""
+    """What this test may spend, and what the next one may where this one does not promote.
+
+    None where the next one will not count what this one counts.
+    """
 
     now: float
-    next: float
+    next: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +89,16 @@ def _counted(
 
 def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding | None:
     """Why no test is made; None where one is."""
-    if short := max(policy.min_wanted_clusters - clusters, 0):
-        reason = (
-            f"Only {count(clusters, 'held-out correction')} (near-duplicates count once) and the test needs "
-            f"{policy.min_wanted_clusters}: {short} more held out would do."
-        )
-        return Finding("undecided", reason, needed=short)
-    if short := max(policy.min_fresh_clusters - fresh, 0):
-        came = "came since the last test" if tested else "are new"
-        reason = (
-            f"Only {count(fresh, 'held-out correction')} {came}, and the next test needs "
-            f"{policy.min_fresh_clusters}: {short} more held out would do."
-        )
-        return Finding("undecided", reason, needed=short)
-    return None
+    few, stale = policy.min_wanted_clusters - clusters, policy.min_fresh_clusters - fresh
+    if max(few, stale) <= 0:
+        return None
+    more = f"{max(few, stale)} more held out would do."
+    if few > 0:
+        said = f"Only {count(clusters, 'held-out correction')} (near-duplicates count once) and the test needs"
+        return Finding("undecided", f"{said} {policy.min_wanted_clusters}: {more}", needed=max(few, stale))
+    came = "came since the last test" if tested else "are new"
+    said = f"Only {count(fresh, 'held-out correction')} {came}, and the next test needs {policy.min_fresh_clusters}"
+    return Finding("undecided", f"{said}: {more}", needed=stale)
 
 
 def _tested(sums: _Sums, policy: Policy, spend: _Spend) -> Finding:
@@ -124,6 +125,10 @@ def _tested(sums: _Sums, policy: Policy, spend: _Spend) -> Finding:
         return Finding("undecided", f"{figures}; but {_NO_STEP}.", needed=more)
     if won.wins <= won.losses:
         return Finding("keep", f"{figures}: no sign that it is better.")
+    if spend.next is None:
+        return Finding(
+            "undecided", f"{figures}: more wins than losses, not enough to be sure; another night asks anew."
+        )
     more = _again(_to_settle(won, spend.next), policy)
     if more is None:
         return Finding("undecided", f"{figures}: too close to a draw to settle.")
@@ -139,15 +144,19 @@ def _again(more: int | None, policy: Policy) -> int | None:
     return None if more is None else max(more, policy.min_fresh_clusters)
 
 
-def _to_settle(won: Tally, alpha: float) -> int | None:
+def _to_settle(won: Tally, alpha: float | None) -> int | None:
     """How many more prompts would settle it at the share that these have; None where no number would."""
+    if alpha is None:
+        return None
     more = compare.ratings_needed(won.wins, won.losses, alpha)
     # Ties will come along in the same share.
     return None if more is None else -(-more * sum(won) // (won.wins + won.losses))
 
 
-def _to_outweigh(won: Tally, alpha: float) -> int:
+def _to_outweigh(won: Tally, alpha: float | None) -> int | None:
     """How many more prompts would settle it by themselves if all of them were won."""
+    if alpha is None:
+        return None
     more = range(1, _SETTLING)
     return 1 + bisect_left(more, True, key=lambda n: compare.sign_test(won.wins + n, won.losses) <= alpha)
 
@@ -156,7 +165,8 @@ def _to_step(net: compare.Paired, step: float) -> int | None:
     """How many more prompts would put the gain `step` standard errors above nothing, if mean and spread stayed."""
     if not net.mean > 0 or net.clusters < 2:
         return None
-    return max(ceil(net.items * (step * net.error / net.mean) ** 2) - net.items, 1)
+    items = net.items * (step * net.error / net.mean) ** 2
+    return max(ceil(items) - net.items, 1) if isfinite(items) else None
 
 
 def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemResult]:

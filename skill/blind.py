@@ -71,12 +71,19 @@ def enough(alpha: float, least: int = PROMPTS) -> int:
 
 
 def prepare(
-    bench: Bench, candidate: Version, incumbent: Version, held: Sequence[HeldPrompt], report: Path, wanted: int
+    bench: Bench,
+    rivals: tuple[Version, Version],
+    held: Sequence[HeldPrompt],
+    report: Path,
+    wanted: int,
+    beside: Sequence[str],
 ) -> int:
     """Ask both models, and write down `wanted` questions. Returns how many there are, or 0 where too few differ.
 
-    `held` is tried in its order, that of hashes; `report` is the night's. Raises what the target raises.
+    `rivals` are candidate and incumbent; `held` is tried in its order, that of hashes; `report` is the night's;
+    `beside` are the interactions of the fresh corrections that the same test will count. Raises what the target raises.
     """
+    candidate, incumbent = rivals
     tried = held[: TRIED * wanted]
     if len(tried) < wanted:
         return 0
@@ -89,7 +96,8 @@ def prepare(
     if len(differing) < wanted:
         return 0
     questions = [asdict(question) for question in differing[:wanted]]
-    write_json(sheet_file(report), {"candidate": candidate.tag, "incumbent": incumbent.tag, "questions": questions})
+    sheet = {"candidate": candidate.tag, "incumbent": incumbent.tag, "questions": questions, "beside": list(beside)}
+    write_json(sheet_file(report), sheet)
     return wanted
 
 
@@ -114,13 +122,15 @@ class Sheet:
     incumbent: str
     questions: tuple[Question, ...]
     words: tuple[Word, ...]
+    beside: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, report: Path) -> Self:
         """From the disk. The file of words may end in a line that a kill cut short; that word is asked again."""
         data = json.loads(sheet_file(report).read_text(encoding="utf-8"))
         questions = tuple(_as_question(row) for row in data["questions"])
-        return cls(report, data["candidate"], data["incumbent"], questions, _words(report, questions))
+        words, beside = _words(report, questions), tuple(data.get("beside", ()))
+        return cls(report, data["candidate"], data["incumbent"], questions, words, beside)
 
     def answered(self, words: Sequence[str]) -> "Sheet":
         """With the words for the next questions, on disk when this returns. Raises UsageError for what is no word."""
@@ -261,7 +271,8 @@ def _settled(
 
     verdict: StepRow = night.steps.do("gate", key, work, lambda row: row)
     if verdict.facts.get("tested"):
-        night.evidence.use_up([one for question in sheet.questions for one in question.interactions], key)
+        asked = [one for question in sheet.questions for one in question.interactions]
+        night.evidence.use_up([*asked, *sheet.beside], key)
     version = night.versions.get(sheet.candidate)
     if verdict.facts["outcome"] == "promote":
         night.release(version, verdict)

@@ -146,6 +146,8 @@ def _settings(home: Home) -> tuple[Check, "Config | None"]:
     except StropError as error:
         return Check("settings", str(home.config_file), False, str(error), error.hint), None
     value = str(home.config_file) if home.config_file.exists() else "defaults"
+    if fault := config.gate.unreachable():
+        return Check("settings", value, False, fault, f"correct [gate] in {home.config_file}"), config
     return Check("settings", value, True, f"model {config.model}, target {config.target}"), config
 
 

@@ -12,7 +12,7 @@ from strop.deploy.adapter import adapter_sha256
 from strop.deploy.build import Build, read_build
 from strop.deploy.release import release, repair
 from strop.deploy.versions import Version, Versions
-from strop.errors import NotCertified, NothingToDo, UnknownModel
+from strop.errors import ConfigError, NotCertified, NothingToDo, UnknownModel
 from strop.evaluation.error import alpha_for
 from strop.evaluation.report import Report
 from strop.evaluation.wanted import Detail, WantedItem
@@ -104,6 +104,8 @@ class NightSteps:
             self.feedback = ledger.counts()
             rows = pairs.build(ledger, self.config.feedback, limit_tokens=self.config.trainer.max_length)
         self.evidence.check_enough(rows, self.feedback)
+        if fault := self.config.gate.unreachable():
+            raise ConfigError(fault, hint=f"correct [gate] in {self.home.config_file}, or the STROP_GATE__ variable")
         self._check_new(rows.digest())
         self.evidence.check_fresh(rows)
         return rows
@@ -277,7 +279,9 @@ class NightSteps:
             if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
                 unused = [one for one in held if not spent.intersection(one.interactions)]
                 many = blind.enough(alpha_for(case.earlier, policy.level), policy.min_judged_clusters)
-                asked = blind.prepare(bench, candidate, incumbent, unused, morning.path(self.home, self.run_id), many)
+                beside = [one for row in rows.gate() if row.id not in again for one in row.interactions]
+                out = morning.path(self.home, self.run_id)
+                asked = blind.prepare(bench, (candidate, incumbent), unused, out, many, beside)
             said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
             report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
             report = replace(report, notes=(*report.notes, *found.notes))

@@ -4,7 +4,7 @@ degenerate        bad: empty, or stuck in a loop
 endless           bad: does not end by itself
 template_tokens   bad: holds a chat template's own tokens
 longer            bad: more than 1.25 times the other model's words, and at least 2 more
-longer_than_base  bad: so against the base's words, and more than the other model's
+longer_than_base  bad: so against the base's words, and more than 1.1 times the other model's
 """
 
 import re
@@ -30,7 +30,7 @@ _NGRAM, _NGRAM_WORDS, _DISTINCT = 4, 20, 0.5
 # shorter texts than these.
 _COMPRESSION, _COMPRESSION_CHARS = 4.0, 240
 
-_LONGER, _LONGER_WORDS = 1.25, 2
+_LONGER, _LONGER_WORDS, _STEP = 1.25, 2, 1.1
 
 _TEMPLATE = re.compile(
     r"<\|[a-z0-9_]{2,40}\|>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|<(?:bos|eos|pad|unk|end_of_utterance)>|"
@@ -174,24 +174,24 @@ def crept_results(
 ) -> tuple[ItemResult, ...]:
     """A result in "longer_than_base" for each (item id, cluster), which sees what many small steps add up to.
 
-    0.0 for a model whose answer is clearly longer than the base's and longer than the other model's as well: what an
-    earlier night gained in length, because it was asked for, is not held against tonight's candidate. Raises
-    EvaluationError where the lengths differ.
+    0.0 for a model whose answer is clearly longer than the base's and a tenth longer than the other model's as well:
+    what an earlier night gained in length, because it was asked for, is not held against tonight's candidate, nor is
+    chance. Steps of a tenth and less are not seen. Raises EvaluationError where the lengths differ.
     """
     _same_length(items, candidate, incumbent, base)
     results = []
     for (item, cluster), ours, theirs, first in zip(items, candidate, incumbent, base, strict=True):
         error = next((answer.error for answer in (ours, theirs, first) if answer.error is not None), None)
-        mine = _longer(ours.text, first.text) and _words(ours.text) > _words(theirs.text)
-        other = _longer(theirs.text, first.text) and _words(theirs.text) > _words(ours.text)
+        mine = _longer(ours.text, first.text) and _longer(ours.text, theirs.text, _STEP)
+        other = _longer(theirs.text, first.text) and _longer(theirs.text, ours.text, _STEP)
         scores = float(not mine), float(not other)
         results.append(ItemResult(LONGER_THAN_BASE, item, cluster, "never", *scores, error=error))
     return tuple(results)
 
 
-def _longer(text: str, other: str) -> bool:
+def _longer(text: str, other: str, times: float = _LONGER) -> bool:
     words, others = _words(text), _words(other)
-    return words > _LONGER * others and words >= others + _LONGER_WORDS
+    return words > times * others and words >= others + _LONGER_WORDS
 
 
 def _words(text: str) -> int:

@@ -145,7 +145,11 @@ def _graded_item(texts: dict[str, Any], row: dict[str, Any]) -> SuiteItem:
     if not isinstance(row["grader"], dict):
         raise BadSuite("'grader' must be an object")
     graders.check(row["grader"])
-    if graders.grade(row["grader"], row["prompt"]):
+    try:
+        passes = graders.grade(row["grader"], row["prompt"])
+    except Exception as error:  # as for every answer then
+        raise BadSuite(f"the grader cannot be applied to the prompt ({type(error).__name__}: {error})") from error
+    if passes:
         raise BadSuite("the prompt itself would pass the grader: an answer that repeats it would too")
     if type(row["max_tokens"]) is not int or not 0 < row["max_tokens"] <= MAX_TOKENS:
         raise BadSuite(f"'max_tokens' must be a whole number from 1 to {MAX_TOKENS}")

@@ -180,7 +180,7 @@ class Forwarder:
 def endless(request: Mapping[str, Any], answer: Answer) -> bool:
     """Whether an answer looks as if it would never have ended, by what was written and not by what was allowed."""
     cut = answer.finish == "length" and answer.tokens >= ENDLESS_FROM_TOKENS
-    return cut and not request.get("ignore_eos")  # llama-server's: the client wants no end
+    return cut and not (request.get("ignore_eos") or request.get("logit_bias"))  # the client wants no end, or may not
 
 
 def checked(request: dict[str, Any]) -> dict[str, Any]:

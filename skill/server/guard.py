@@ -98,11 +98,12 @@ def host_name(host: str) -> str:
 
 
 def _origin_host(origin: str) -> str | None:
-    """The host and port of an Origin header, lower case; None for what is none."""
+    """The host and port of an Origin header, lower case; None for what is none, and for what is no web page's."""
     try:
-        return urlsplit(origin).netloc.lower()
+        parts = urlsplit(origin)
     except ValueError:
         return None
+    return parts.netloc.lower() if parts.scheme in ("http", "https") else None
 
 
 def names_of(host: str, more: Iterable[str]) -> set[str]:

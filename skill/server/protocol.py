@@ -10,25 +10,30 @@ HEAD_BYTES = 64 << 10
 
 
 def protocol() -> "type[HttpToolsProtocol]":
-    """uvicorn's own protocol, but a request whose head does not end within `HEAD_BYTES` is sent away (400)."""
+    """uvicorn's own protocol, but a request whose head or trailers do not end within `HEAD_BYTES` is sent away."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class Protocol(HttpToolsProtocol):
-        _in_head = False
-        _head_bytes = 0
+        _piece = 0  # bytes of the piece that is read now
+        _outside = 0  # bytes since a message began, or since its last byte of body: a head, or trailers
 
         def data_received(self, data: bytes) -> None:
-            self._head_bytes += len(data)
+            self._piece = len(data)
+            self._outside += len(data)
             super().data_received(data)
-            if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            if self._outside > HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("The request's head is too large.")
 
         def on_message_begin(self) -> None:
-            self._in_head, self._head_bytes = True, 0
+            self._outside = self._piece
             super().on_message_begin()
 
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            super().on_headers_complete()
+        def on_body(self, body: bytes) -> None:
+            self._outside = 0
+            super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            self._outside = 0
+            super().on_message_complete()
 
     return Protocol

@@ -267,6 +267,10 @@ def test_prompts_that_a_person_settled_are_enough_once(night, scripted):
     first = decide(night(wanted=judged), POLICY)
     again = decide(night(wanted=judged), POLICY, [replace(first.test, promoted=False)])
     assert (again.outcome, again.test) == ("undecided", None)
+    seven = [replace(r, suite="judged") for r in scripted.wanted(7, 3)]
+    unsure = decide(night(wanted=seven), POLICY)
+    assert (unsure.outcome, unsure.needed) == ("undecided", None)  # the next sheet asks anew
+    assert "another night asks anew" in unsure.reasons[0]
     # What was used before does not count beside them, where it alone would make no test.
     ties = [replace(r, suite="judged", candidate=0.5, incumbent=0.5) for r in scripted.wanted(10, 0, start=100)]
     used = scripted.wanted(30, 0)

@@ -108,6 +108,28 @@ def test_a_gain_within_its_noise_says_how_many_more_would_lift_it_out(scripted):
     assert decide([*more, *rest], policy, [replace(verdict.test, items=())]).outcome == "promote"
 
 
+def test_both_shortages_are_counted_in_what_is_asked_for(scripted):
+    wanted = scripted.wanted(15, 0)
+    history = [Test(1, 0.01, tuple(one.item for one in wanted[:12]), False, 0.5)]
+    verdict = decide([*wanted, *scripted.skill(), *scripted.never()], Policy(), history)
+    assert verdict.needed == 17  # 3 are fresh, and 20 must be
+    assert "17 more held out would do" in verdict.reasons[0]
+    again = [*wanted, *scripted.wanted(17, 0, start=100), *scripted.skill(), *scripted.never()]
+    assert decide(again, Policy(), history).test is not None
+
+
+def test_scores_of_numpy_are_scores(scripted):
+    numpy = pytest.importorskip("numpy")
+    results = [*scripted.wanted(27, 8, 3), *scripted.skill(), *scripted.never()]
+    scored = [replace(r, candidate=numpy.float64(r.candidate), incumbent=numpy.float64(r.incumbent)) for r in results]
+    assert decide(scored, Policy()).outcome == decide(results, Policy()).outcome == "promote"
+
+
+def test_a_step_that_is_no_number_promotes_nothing(scripted):
+    results = [*scripted.wanted(27, 8, 3), *scripted.skill(), *scripted.never()]
+    assert decide(results, Policy(ladder_step=float("nan"))).outcome == "undecided"
+
+
 def test_a_reason_names_a_long_score_shortly():
     result = ItemResult("s", "i", "c", "wanted", 2**4000, 0.0)
     assert len(decide([result], Policy()).reasons[0]) < 120

@@ -232,3 +232,18 @@ def test_a_reference_within_a_schema_is_followed_and_one_in_its_data_is_none():
     assert (grade(word, '{"a": "x"}'), grade(word, '{"a": 1}')) == (1.0, 0.0)
     data = {"kind": "schema", "schema": {"const": {"$ref": "https://example.invalid"}}}
     assert grade(data, '{"$ref": "https://example.invalid"}') == 1.0
+
+
+@pytest.mark.parametrize(
+    "grader",
+    [
+        {"kind": "schema", "schema": {"$ref": "#/required/0", "required": ["z"]}},
+        {"kind": "schema", "schema": {"$ref": "#/x", "x": [1]}},
+        {"kind": "number", "value": 10**400},
+    ],
+)
+def test_a_grader_that_breaks_what_reads_it_is_refused_in_words(grader):
+    with pytest.raises(BadSuite) as error:
+        check(grader)
+        grade(grader, "12")
+    assert "grader" in str(error.value)

@@ -220,6 +220,10 @@ def test_where_longer_answers_are_wanted_there_is_no_such_result():
         (50, 40, 40, (1.0, 1.0)),  # a quarter
         (62, 50, 40, (0.0, 1.0)),  # a quarter more than the night before, and half as much again as the base
         (60, 60, 40, (1.0, 1.0)),  # an earlier night was asked for it
+        (61, 60, 40, (1.0, 1.0)),
+        (66, 60, 40, (1.0, 1.0)),  # and a tenth more may be chance
+        (67, 60, 40, (0.0, 1.0)),
+        (6, 5, 3, (1.0, 1.0)),
         (50, 60, 40, (1.0, 0.0)),
         (41, 39, 40, (1.0, 1.0)),
     ],

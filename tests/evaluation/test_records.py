@@ -110,9 +110,11 @@ def test_a_policy_is_read_as_it_was_written(tmp_path: Path):
         '{"colour": 1}',
         '{"required": 3}',
         "\x00",
-        '{"level": "a"}',
-        '{"level": 5}',
-        '{"suite_alpha": NaN}',
+        "{}",
+        '{"level": 0.05}',
+        '{"required": [], "base_required": false, "level": "a"}',
+        '{"required": [], "base_required": false, "level": 5}',
+        '{"required": [], "base_required": false, "suite_alpha": NaN}',
     ],
 )
 def test_what_is_no_policy_is_refused(tmp_path: Path, text: str):

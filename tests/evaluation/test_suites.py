@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from strop.errors import BadSuite
-from strop.evaluation import suites
+from strop.evaluation import graders, suites
 from strop.evaluation.graders import grade
 
 CHOICE = {"id": "a", "suite": "s", "cluster": "c", "prompt": "Which?", "choices": ["x", "y"], "answer": 1}
@@ -113,3 +113,12 @@ def test_a_budget_takes_from_every_template_in_turn_and_the_same_items_every_tim
     assert [item for item in items if item in few] == list(few)
     assert suites.within(items, None) == suites.within(items, 10_000) == items
     assert len({item.cluster for item in suites.within(items, 100)}) == 100
+
+
+def test_a_pattern_that_hangs_on_its_own_prompt_is_refused_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(graders, "MATCH_S", 0.2)
+    grader = {"kind": "regex", "pattern": "(a|aa)+!"}
+    row = {"suite": "s", "id": "i", "cluster": "c", "prompt": "a" * 60, "grader": grader, "max_tokens": 8}
+    (tmp_path / "s.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(BadSuite, match="line 1: the grader cannot be applied to the prompt .TimeoutError"):
+        suites.load_file(tmp_path / "s.jsonl")

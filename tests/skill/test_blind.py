@@ -21,7 +21,8 @@ from strop.deploy.targets import llamacpp
 from strop.deploy.versions import Versions
 from strop.errors import NothingToDo, UsageError
 from strop.evaluation.compare import sign_test
-from strop.feedback import FeedbackCollector
+from strop.feedback import FeedbackCollector, Ledger
+from strop.feedback.split import used
 from strop.home import Home
 from strop.journal import Journal
 
@@ -125,6 +126,20 @@ def test_ten_words_release_the_candidate_or_refuse_it(
     assert "your answers were counted" in again.err
     assert strop(asked, "night").code == 10
     assert nights.tests_spent(asked) == 1
+
+
+def test_corrections_that_the_same_test_counts_are_used_up_with_it(asked: Home, strop: Strop) -> None:
+    sheet = blind.waiting(asked)
+    file = blind.sheet_file(sheet.report)
+    data = json.loads(file.read_text(encoding="utf-8"))
+    assert data["beside"] == []  # nobody corrected anything
+    with Ledger.open(asked.ledger_db) as ledger:
+        shown = {one for question in sheet.questions for one in question.interactions}
+        (other, *_) = (row["id"] for row in ledger.query("SELECT id FROM interactions") if row["id"] not in shown)
+    file.write_text(json.dumps({**data, "beside": [other]}), encoding="utf-8")
+    assert strop(asked, "judge", "--answers", keys(asked, "candidate")).code == 0
+    with Ledger.open(asked.ledger_db) as ledger:
+        assert used(ledger) == shown | {other}
 
 
 def test_answers_that_say_no_difference_or_both_release_nothing(asked: Home, strop: Strop) -> None:

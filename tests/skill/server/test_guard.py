@@ -11,6 +11,7 @@ import pytest
 
 from strop.server import running
 from strop.server.guard import host_name
+from strop.server.protocol import HEAD_BYTES
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "Well?"}]})
 
@@ -61,6 +62,7 @@ def raw(home: Any, serving: Any, script: Any) -> Any:
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://["}, 403),
+        ({"Origin": "file://127.0.0.1:PORT"}, 403),
         ({"Content_Type": "text/plain"}, 415),
         ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
     ],
@@ -85,6 +87,34 @@ def test_a_head_that_does_not_end_is_sent_away_before_any_token_is_asked_for(
             client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + head)
             assert client.recv(1024).startswith(b"HTTP/1.1 400 ")
         assert door.chat().status_code == 200
+
+
+def test_trailers_that_do_not_end_are_cut_off(home: Any, serving: Any, script: Any) -> None:
+    pieces = 0
+    with serving(home) as door:
+        address = ("127.0.0.1", int(door.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=20) as client, contextlib.suppress(ConnectionError):
+            client.sendall(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            client.sendall(b"0\r\nX-T: ")
+            while pieces < 400:  # 25 MB
+                client.sendall(b"a" * (64 << 10))
+                pieces += 1
+        assert pieces < 400
+        assert door.chat().status_code == 200
+
+
+def test_a_body_in_many_small_chunks_is_no_long_head(home: Any, serving: Any, script: Any) -> None:
+    with serving(home) as door:
+        body = json.dumps({"messages": [{"role": "user", "content": "a" * 900}]}).encode()
+        chunks = b"".join(b"1;" + b"x" * 200 + b"\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+        assert len(chunks) > 2 * HEAD_BYTES
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        head += f"Authorization: Bearer {running.token(home)}\r\nContent-Type: application/json\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(head + chunks)
+            assert client.recv(1024).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/feedback", "/v1/models", "/metrics", "/v1/models/x"])

@@ -45,6 +45,7 @@ def test_one_limit_is_sent_the_shortest_that_was_named_and_never_none(named: dic
         ("length", 8, {"max_completion_tokens": 4096}, False),
         ("stop", 4096, {}, False),
         ("length", 4096, {"ignore_eos": True}, False),
+        ("length", 4096, {"logit_bias": {"2": -100}}, False),
     ],
 )
 def test_only_a_long_answer_that_was_cut_is_endless(
