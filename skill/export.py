@@ -22,6 +22,8 @@ from strop.trainer.origin import ADAPTER_CONFIG, adapter_base
 from strop.trainer.supervisor import need_training_packages
 from strop.tune import NOT_JUDGED
 
+_CONFIG = "config.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -80,8 +82,10 @@ def export(
     raises; the destination is then not there.
     """
     need_training_packages()
+    folder = folder.expanduser().absolute()
+    _check_there(folder)  # before a server is asked for anything
     where = destination(to, config, with_modelfile=modelfile, force=force)
-    base, adapter = _parts(folder.expanduser().absolute(), home.ensure())
+    base, adapter = _parts(folder, home.ensure())
     on_progress("base", None, base.ref)
     base_f16 = base_gguf(base, home.builds, home.converter)
     with tempfile.TemporaryDirectory(dir=home.builds, prefix=".export-") as scratch:
@@ -101,9 +105,12 @@ def _parts(folder: Path, home: Home) -> tuple[BaseModel, Path | None]:
     """(base, adapter) of an adapter folder; (the model itself, None) of a whole one."""
     if (folder / ADAPTER_CONFIG).is_file():
         return adapter_base(folder, home.models)[0], folder
-    if (folder / "config.json").is_file():
-        return resolve(str(folder), home.models), None
-    raise UsageError(
-        f"{folder} holds neither an adapter ({ADAPTER_CONFIG}) nor a model (config.json)",
-        hint="strop train sft --model M --data FILE --out DIR makes an adapter folder",
-    )
+    return resolve(str(folder), home.models), None
+
+
+def _check_there(folder: Path) -> None:
+    if not ((folder / ADAPTER_CONFIG).is_file() or (folder / _CONFIG).is_file()):
+        raise UsageError(
+            f"{folder} holds neither an adapter ({ADAPTER_CONFIG}) nor a model ({_CONFIG})",
+            hint="strop train sft --model M --data FILE --out DIR makes an adapter folder",
+        )

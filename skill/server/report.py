@@ -6,13 +6,20 @@ from strop.deploy.versions import Versions
 from strop.home import Home
 from strop.server.probation import said
 from strop.server.room import written_down
-from strop.server.running import running
+from strop.server.running import health, running
+
+_NOT_OK = {
+    "starting": "its model's server is starting",
+    "down": "its model's server does not answer: ollama serve",
+    "silent": "it does not answer itself",
+}
 
 
 def serving(home: Home, live: str | None) -> dict[str, Any]:
     """The facts, and one `sentence` of them. Changes nothing and makes nothing."""
     server = running(home)
     facts: dict[str, Any] = {"url": f"{server.url}/v1" if server else None, "pid": server.pid if server else None}
+    facts["health"] = health(server) if server else None
     facts.update(_probation(home, live), rolled_back=_rolled_back(home, live))
     facts["context"] = written_down(home, live)
     return {**facts, "sentence": _sentence(facts)}
@@ -42,6 +49,8 @@ def _rolled_back(home: Home, live: str | None) -> dict[str, str] | None:
 
 def _sentence(facts: dict[str, Any]) -> str:
     parts = [f"at {facts['url']}" if facts["url"] else "no strop serve runs"]
+    if facts["health"] not in (None, "ok"):
+        parts.append(_NOT_OK.get(facts["health"], f"not answering ({facts['health']})"))
     if facts["context"]:
         parts.append(str(facts["context"]["reason"]))
     if facts["probation"]:

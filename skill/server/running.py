@@ -16,6 +16,8 @@ from strop.errors import Locked, StropError
 from strop.files import private_dir, write_bytes, write_json
 from strop.home import Home
 
+_HEALTH_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -87,3 +89,14 @@ def running(home: Home) -> Running | None:
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
     return found if alive else None
+
+
+def health(server: Running) -> str:
+    """What a running server says of the model behind it: "ok", "starting" or "down"; "silent" where it says nothing."""
+    import httpx2
+
+    try:
+        with httpx2.Client(base_url=server.url, timeout=_HEALTH_S, trust_env=False) as client:
+            return str(client.get("/healthz").json()["status"])
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+        return "silent"

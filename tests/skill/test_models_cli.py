@@ -198,6 +198,12 @@ def test_a_name_that_is_none_is_said_before_ollama_is_asked(name: str, home: Hom
     assert strop(home, "models", "export", str(adapter), "--to", "ollama:mine").code == 30
 
 
+def test_an_absent_folder_is_named_before_ollama_is_asked(home: Home, tmp_path: Path, strop: Strop) -> None:
+    told = strop(home, "models", "export", str(tmp_path / "nowhere"), "--to", "ollama:mine")
+    assert told.code == 2
+    assert "holds neither an adapter" in told.err
+
+
 def test_the_live_alias_is_no_new_name_also_with_ollama_down(home: Home, adapter: Path, strop: Strop) -> None:
     save(home, {"ollama.host": "http://127.0.0.1:9"})
     told = strop(home, "models", "export", str(adapter), "--to", "ollama:strop:mine")

@@ -10,6 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
+from strop.server import report
+
 posix = pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 
 
@@ -131,9 +133,12 @@ def test_a_server_that_is_away_for_everybody_is_no_failure_of_the_version_and_he
             assert "ollama serve" in refused.json()["error"]["message"]
         scripted.until(lambda: door.http.get("/healthz").json() == {"status": "down", "version": new})
         assert door.http.get("/healthz").status_code == 503
+        told = report.serving(home, new)
+        assert (told["health"], "does not answer: ollama serve" in told["sentence"]) == ("down", True)
         ollama_like.start_again()
         assert door.chat().status_code == 200
         scripted.until(lambda: door.http.get("/healthz").status_code == 200)
+        assert report.serving(home, new)["health"] == "ok"
         scripted.until(lambda: seen(door, new).get("answers") == 2)
         assert seen(door, new)["failed"] == 0
         assert door.versions.get(new).state == "live"
