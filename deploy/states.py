@@ -13,7 +13,7 @@ What is not live may become `forgotten` (feedback that it was made of was taken 
 """
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 State = Literal[
     "built", "certified", "gated", "live", "stable", "replaced", "rolled_back", "refused", "forgotten", "pruned"
@@ -39,3 +39,11 @@ NEXT: Mapping[str, frozenset[str]] = {
     "pruned": frozenset({"forgotten"}),
     "forgotten": frozenset(),
 }
+
+
+def proves(to_state: str, evidence: Mapping[str, Any]) -> bool:
+    """Whether a change of state says that a probation ended well.
+
+    Earlier releases also called a version stable when another one took its place.
+    """
+    return to_state == "stable" and "replaced_by" not in evidence

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.deploy.state_db import transaction
-from strop.deploy.states import GONE, LEFT, NEXT, UNREFUTED
+from strop.deploy.states import GONE, LEFT, NEXT, UNREFUTED, proves
 from strop.deploy.tags import parse, tag_for
 from strop.errors import DeployError, UnknownVersion
 from strop.files import canonical_json
@@ -305,9 +305,9 @@ def _leave(db: sqlite3.Connection, left: Version, to: Version, why: Mapping[str,
 
 
 def _was_proven(db: sqlite3.Connection, number: int) -> bool:
-    """Whether a probation of this version ever ended well; earlier releases called it stable when it was replaced."""
-    query = "SELECT evidence FROM version_events WHERE number = ? AND to_state = 'stable'"
-    return any("replaced_by" not in json.loads(text) for (text,) in db.execute(query, (number,)))
+    """Whether a probation of this version ever ended well."""
+    query = "SELECT to_state, evidence FROM version_events WHERE number = ? AND to_state = 'stable'"
+    return any(proves(state, json.loads(text)) for state, text in db.execute(query, (number,)))
 
 
 def _step(db: sqlite3.Connection, version: Version, state: str, evidence: Mapping[str, Any]) -> None:

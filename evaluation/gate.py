@@ -107,7 +107,7 @@ def _fault(result: ItemResult) -> str:
     for score in scores:
         if not isinstance(score, int | float):
             return f"the score is {score!r}"
-        # Compared before it is asked whether it is finite: a whole number may be too large for a float.
+        # No isfinite: a whole number may be too large for a float, and a NaN lies between no two bounds.
         if not low <= score <= high:
             return f"the score {_shown(score)} is outside {low:g} to {high:g}"
     return ""

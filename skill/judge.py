@@ -75,12 +75,8 @@ def shipped(
     return suites.within(suites.load(), policy.suite_budget), (*asked, *probes.triggered(triggers))
 
 
-def _demanding(policy: Policy, bench: Bench, gate: Sequence[WantedItem], *, first: bool) -> Policy:
-    """The policy that also demands every suite which these versions are asked, and the base's skill.
-
-    `first`: the incumbent is the base.
-    """
-    lengths = [] if _longer_wanted(gate) else [LONGER] if first else [LONGER, LONGER_THAN_BASE]
+def _demanding(policy: Policy, bench: Bench, lengths: Sequence[str]) -> Policy:
+    """The policy that also demands every suite that is asked, those of length among them, and the base's skill."""
     never = [*probes.vetoing(bench.probes), *lengths]
     required = {f"never/{suite}" for suite in never} | {f"skill/{item.suite}" for item in bench.items}
     required |= {"learned/learned"} if bench.learned else set()
@@ -191,17 +187,18 @@ def judged(
     details: tuple[Detail, ...] = ()
     if ours.wanted is not None and theirs.wanted is not None:
         details = wanted.compare_sides(gate, ours.wanted, theirs.wanted, policy)
+    lengths = _lengths(gate, first=first)
     results = (
         *wanted.results(details),
         *skill_results(bench.items, ours.skill, theirs.skill, untouched.skill),
         *probes.results(bench.probes, ours.replies, theirs.replies, None if first else untouched.replies),
-        *_form_of_wishes(bench, gate, ours, theirs),
-        *(() if first or _longer_wanted(gate) else _crept(bench, ours, theirs, untouched)),
+        *_form_of_wishes(gate, ours, theirs),
+        *_grown(bench, gate, (ours, theirs, untouched), lengths),
         *wanted.learned_results(bench.learned, ours.learned, theirs.learned),
     )
     return Judged(
         results,
-        _demanding(policy, bench, gate, first=first),
+        _demanding(policy, bench, lengths),
         details,
         _of_thumbs(bench.rated, ours.rated, theirs.rated),
     )
@@ -221,24 +218,38 @@ def _of_thumbs(rated: Sequence[HeldPrompt], ours: Sequence[Measured], theirs: Se
     return (f"Thumbs (shown, not counted): {' and '.join(told)} became likelier.",) if told else ()
 
 
-def _form_of_wishes(bench: Bench, gate: Sequence[WantedItem], ours: Taken, theirs: Taken) -> tuple[ItemResult, ...]:
-    """The form of the answers to held-out prompts, and how long they and those to the plain prompts became."""
+def _form_of_wishes(gate: Sequence[WantedItem], ours: Taken, theirs: Taken) -> tuple[ItemResult, ...]:
+    """The form of the answers to held-out prompts."""
     items = [(f"wanted-{item.id}", item.cluster) for item in gate]
-    mine, others = (list(side.wanted.answers) if side.wanted else [] for side in (ours, theirs))
-    found = probes.never_results(items, mine, others)
-    plain = [probe for probe in bench.probes if probe.suite == "form"]
-    items += [(probe.id, probe.cluster) for probe in plain]
-    mine += probes.answers_to(plain, ours.replies)
-    others += probes.answers_to(plain, theirs.replies)
-    return (*found, *probes.longer_results(items, mine, others, wanted=_longer_wanted(gate)))
+    return probes.never_results(items, _wishes(ours), _wishes(theirs))
 
 
-def _crept(bench: Bench, ours: Taken, theirs: Taken, base: Taken) -> tuple[ItemResult, ...]:
-    """How long the answers to the plain prompts became since the base."""
+def _grown(
+    bench: Bench, gate: Sequence[WantedItem], taken: tuple[Taken, Taken, Taken], lengths: Sequence[str]
+) -> tuple[ItemResult, ...]:
+    """How long answers became: to the held-out and the plain prompts, and since the base to the plain ones.
+
+    `taken` are candidate, incumbent and base, `lengths` the suites that are asked for.
+    """
     plain = [probe for probe in bench.probes if probe.suite == "form"]
     items = [(probe.id, probe.cluster) for probe in plain]
-    return probes.crept_results(items, *(probes.answers_to(plain, one.replies) for one in (ours, theirs, base)))
+    ours, theirs, first = (probes.answers_to(plain, one.replies) for one in taken)
+    found: tuple[ItemResult, ...] = ()
+    if LONGER in lengths:
+        every = [*((f"wanted-{item.id}", item.cluster) for item in gate), *items]
+        mine, others = [*_wishes(taken[0]), *ours], [*_wishes(taken[1]), *theirs]
+        found += probes.longer_results(every, mine, others, wanted=False)
+    if LONGER_THAN_BASE in lengths:
+        found += probes.crept_results(items, ours, theirs, first)
+    return found
 
 
-def _longer_wanted(gate: Sequence[WantedItem]) -> bool:
-    return probes.wants_longer([item.chosen for item in gate], [item.rejected for item in gate])
+def _wishes(taken: Taken) -> tuple[Answer, ...]:
+    return taken.wanted.answers if taken.wanted else ()
+
+
+def _lengths(gate: Sequence[WantedItem], *, first: bool) -> tuple[str, ...]:
+    """The suites of length that are asked for: none where the corrections are longer; `first`: the base serves."""
+    if probes.wants_longer([item.chosen for item in gate], [item.rejected for item in gate]):
+        return ()
+    return (LONGER,) if first else (LONGER, LONGER_THAN_BASE)

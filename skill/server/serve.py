@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from strop.config import Config
 from strop.deploy.release import repair, rollback
+from strop.deploy.states import proves
 from strop.deploy.targets.base import Target
 from strop.deploy.versions import Versions
 from strop.errors import Missing, StropError, UnknownVersion, UsageError
@@ -259,8 +260,7 @@ def subject_of(versions: Versions, tag: str) -> Subject:
         last, left = events[lives[-1]], events[lives[-1] - 1]
         since, returned = last.time, last.evidence.get("by") == "probation"
         anew = left.to_state == "rolled_back" and left.evidence.get("by") == "probation"
-    # Earlier releases also called a version stable when another one took its place.
-    proven = any(one.to_state == "stable" and "replaced_by" not in one.evidence for one in events)
+    proven = any(proves(one.to_state, one.evidence) for one in events)
     held = before.tag if before else None
     return Subject(tag, held, version.state == "live", since, returned, anew, proven and not anew)
 
