@@ -1,9 +1,11 @@
 """The loss on rows that were held out of training."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from strop.trainer.head import is_a_projection
@@ -28,9 +30,14 @@ def peak_bytes() -> int:
 
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    import psutil
-
+    if sys.platform == "linux":
+        # ru_maxrss starts at what the process held that started this one: exec keeps it.
+        held = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+        if held:
+            return int(held[1]) * 1024
     if sys.platform == "win32":
+        import psutil
+
         return int(psutil.Process().memory_info().peak_wset)
     import resource
 

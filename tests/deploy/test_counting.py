@@ -55,14 +55,15 @@ def test_a_refused_conversation_is_no_count_and_the_next_one_is_counted(counter:
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_a_process_that_died_is_started_again_at_the_count_after_next(counter: TokenCounter) -> None:
+    others = set(psutil.Process().children())  # such as the tests' own Ollama
     before = counter.count([USER])
-    [child] = psutil.Process().children()
+    [child] = set(psutil.Process().children()) - others
     os.kill(child.pid, signal.SIGKILL)
     with pytest.raises(TargetError):
         counter.count([USER])
     assert counter.count([USER]) == before
     counter.close()
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= others
 
 
 def test_the_small_file_has_the_vocabulary_and_next_to_no_weights(gguf: Path, tmp_path: Path) -> None:

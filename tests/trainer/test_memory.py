@@ -125,6 +125,13 @@ print(json.dumps(peak_bytes()))
 """
 
 
+def test_a_peak_is_what_the_process_itself_held() -> None:
+    large = bytearray(b"\1") * (1 << 30)  # held by the process that starts the one which measures
+    shown = "from strop.trainer.measure import peak_bytes; print(peak_bytes())"
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < len(large)
+
+
 # The shape of SmolLM2-135M with random weights: memory does not ask what they say.
 _VALUES = {
     "vocab_size": 49152,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -291,11 +292,10 @@ def test_a_child_that_was_ended_by_hand_is_not_taken_for_one_without_memory(
     write_rows: WriteRows, make_job: MakeJob
 ) -> None:
     assert oom_kills() >= 0
+    others = set(psutil.Process().children(recursive=True))  # such as the tests' own Ollama
 
     def kill(stage: str, share: float | None, text: str) -> None:
-        import psutil
-
-        for child in psutil.Process().children(recursive=True):
+        for child in set(psutil.Process().children(recursive=True)) - others:
             child.send_signal(signal.SIGKILL)
 
     with pytest.raises(TrainingFailed, match="-9") as error:
@@ -354,6 +354,4 @@ def newest(runs: Path) -> int:
 
 
 def children(pid: int) -> list[int]:
-    import psutil
-
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
