@@ -4,6 +4,7 @@ Likelihoods come from transformers, which reads the file back, where it knows th
 weights a second time, unpacked; else from a llama-server on the same file, token by token.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from strop.deploy import gguf as ggufs
+from strop.deploy.container import Container
 from strop.deploy.scorer import GgufScorer, Likelihood
 from strop.deploy.server_scorer import ServerScorer
 from strop.deploy.targets.base import Conversation, Generation, Generator, Target
@@ -21,6 +23,8 @@ from strop.deploy.weights import FAMILIES
 OnItem = Callable[[int, int], None]
 # What a pass over a batch takes beside the weights.
 _WORKING_BYTES = 1 << 30
+# transformers and accelerate change torch itself while they load.
+_LOADING = threading.Lock()
 
 
 class Scorer(Protocol):
@@ -57,7 +61,8 @@ def served_model(target: Target, version: Version, base_folder: Path, precision:
 
         def opened() -> Scorer:
             if read_back(version.gguf, precision):
-                return GgufScorer(version.gguf, base_folder, precision)
+                with _LOADING:
+                    return GgufScorer(version.gguf, base_folder, precision)
             if isinstance(generator, LlamaServer):
                 return ServerScorer(generator, base_folder)
             server = stack.enter_context(LlamaCppTarget().serve_file(version.gguf))
@@ -71,8 +76,21 @@ def read_back(gguf: Path, precision: str) -> bool:
     import psutil
 
     file = ggufs.open_model(gguf)
-    if ggufs.metadata(file, "general.architecture") not in FAMILIES:
+    if not _known(file):
         return False
+    return _unpacked_bytes(file, precision) <= int(psutil.virtual_memory().available)
+
+
+def scorer_bytes(gguf: Path, precision: str) -> int:
+    """The memory that likelihoods take beside the version's server; 0 where that server, or another, tells them."""
+    file = ggufs.open_model(gguf)
+    return _unpacked_bytes(file, precision) if _known(file) else 0
+
+
+def _known(file: Container) -> bool:
+    return ggufs.metadata(file, "general.architecture") in FAMILIES
+
+
+def _unpacked_bytes(file: Container, precision: str) -> int:
     values = sum(prod(tensor.shape) for tensor in file.tensors.values())
-    needed = values * (2 if precision == "bf16" else 4) + _WORKING_BYTES
-    return needed <= int(psutil.virtual_memory().available)
+    return values * (2 if precision == "bf16" else 4) + _WORKING_BYTES

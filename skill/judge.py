@@ -4,9 +4,8 @@ What was measured of a version is kept by a hash of the version's file, the prom
 and the base are measured once, and a night that was killed goes on where it stopped. An answer that failed is never
 kept.
 
-One version after the other, also where memory holds two: answers are greedy, so what one says does not depend on what
-runs beside it, and two servers on the same cores or card take each other's time. In most nights the incumbent and the
-base are known already.
+Candidate and incumbent are measured side by side where memory holds both, else one after the other; the base, which
+is asked less and in most nights nothing, comes last.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +24,8 @@ from strop.evaluation.suites import SuiteItem
 from strop.evaluation.wanted import Detail, Side, WantedItem
 from strop.feedback.rows import HeldPrompt
 from strop.kept import Kept
+from strop.sidebyside import Progress, at_once, hold_both
 from strop.trainer.models import BaseModel
-
-Progress = Callable[[str, float | None, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +178,7 @@ def judged(
     bench: Bench, candidate: Version, incumbent: Version, base: Version, gate: Sequence[WantedItem], policy: Policy
 ) -> Judged:
     """Measure what is not known yet, and join it."""
-    ours = measured(bench, candidate, gate, "candidate")
-    theirs = measured(bench, incumbent, gate, "current model")
+    ours, theirs = _rivals(bench, candidate, incumbent, gate)
     first = incumbent.sha256 == base.sha256
     untouched = theirs if first else measured(bench, base, (), "base", mine=False)
     details: tuple[Detail, ...] = ()
@@ -202,6 +199,18 @@ def judged(
         details,
         _of_thumbs(bench.rated, ours.rated, theirs.rated),
     )
+
+
+def _rivals(bench: Bench, candidate: Version, incumbent: Version, gate: Sequence[WantedItem]) -> list[Taken]:
+    """What was measured of both."""
+
+    def work(version: Version, name: str) -> Callable[[Progress], Taken]:
+        return lambda note: measured(replace(bench, on_progress=note), version, gate, name)
+
+    works = work(candidate, "candidate"), work(incumbent, "current model")
+    if hold_both(bench.target, (candidate, incumbent), bench.precision):
+        return at_once(works, bench.on_progress)
+    return [one(bench.on_progress) for one in works]
 
 
 def _of_thumbs(rated: Sequence[HeldPrompt], ours: Sequence[Measured], theirs: Sequence[Measured]) -> tuple[str, ...]:

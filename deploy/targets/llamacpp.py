@@ -238,8 +238,8 @@ class LlamaCppTarget:
     kind = "llamacpp"
 
     def __init__(self, *, context_tokens: int = 2048, slots: int = 8, threads: int | None = None) -> None:
-        self._context_tokens = context_tokens
-        self._slots = slots
+        self.context_tokens = context_tokens
+        self.slots = slots
         self._threads = threads or _physical_cores()
 
     @contextmanager
@@ -256,7 +256,7 @@ class LlamaCppTarget:
         child = self.start(gguf)
         try:
             with httpx2.Client(base_url=child.url, headers=child.headers, timeout=600.0, trust_env=False) as client:
-                yield LlamaServer(client, self._slots)
+                yield LlamaServer(client, self.slots)
         except TargetError as error:
             if error.__cause__ is None:  # it answered, with a no
                 raise
@@ -307,8 +307,8 @@ class LlamaCppTarget:
     def _hand_over(self, child: "subprocess.Popen[str]", gguf: Path, key: str, alias: str | None) -> str:
         job = {
             "gguf": str(gguf.absolute()),
-            "context_tokens": self._context_tokens,
-            "slots": self._slots,
+            "context_tokens": self.context_tokens,
+            "slots": self.slots,
             "threads": self._threads,
             "api_key": key,
             "alias": alias,
