@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
@@ -30,34 +31,46 @@ def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
         yield _Lines()
 
 
+@dataclass
+class _Stage:
+    """A stage that has begun: when, how far it was then, and when a line last spoke of it."""
+
+    begun: float
+    first: float
+    said: float
+
+    def how_far(self, share: float | None, now: float) -> str:
+        if share is None or share <= self.first:
+            return ""
+        left = (now - self.begun) / (share - self.first) * (1 - share)
+        return f"{share:.0%}, about {left / 60:.0f} min left" if left >= 90 else f"{share:.0%}, about {left:.0f} s left"
+
+
 class _Lines:
-    """One line when a stage begins, one when it has something to say at its end, and one every half a minute."""
+    """One line when a stage begins, one when it has something to say at its end, and one every half a minute.
+
+    Stages may go on side by side.
+    """
 
     _EVERY_S = 30.0
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._stage = ""
-        self._begun = self._said = 0.0
-        self._from = 0.0
+        self._going: dict[str, _Stage] = {}
 
     def __call__(self, stage: str, share: float | None = None, text: str = "") -> None:
-        now = self._clock()
-        if stage != self._stage:
-            self._stage, self._begun, self._said, self._from = stage, now, now, share or 0.0
+        now, over = self._clock(), share is not None and share >= 1
+        if (going := self._going.get(stage)) is None:
+            self._going[stage] = _Stage(now, share or 0.0, now)
             note(f"{stage}: {text}" if text else stage)
-        elif share is not None and share >= 1:
+        elif over:
             if text:
                 note(f"{stage}: {text}")
-        elif now - self._said >= self._EVERY_S:
-            self._said = now
-            note(": ".join(part for part in (stage, self._how_far(share, now), text) if part))
-
-    def _how_far(self, share: float | None, now: float) -> str:
-        if share is None or share <= self._from:
-            return ""
-        left = (now - self._begun) / (share - self._from) * (1 - share)
-        return f"{share:.0%}, about {left / 60:.0f} min left" if left >= 90 else f"{share:.0%}, about {left:.0f} s left"
+        elif now - going.said >= self._EVERY_S:
+            going.said = now
+            note(": ".join(part for part in (stage, going.how_far(share, now), text) if part))
+        if over:
+            del self._going[stage]
 
 
 @contextmanager

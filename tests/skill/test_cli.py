@@ -771,6 +771,26 @@ def test_a_long_stage_on_a_pipe_says_how_far_it_is_twice_a_minute(capsys: pytest
     ]
 
 
+def test_stages_that_go_on_side_by_side_have_their_own_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    from strop.cli.progress import _Lines
+
+    now = [0.0]
+    lines = _Lines(lambda: now[0])
+    for second in range(0, 41, 5):
+        now[0] = float(second)
+        lines("measure candidate", second / 40, f"{second} of 40")
+        lines("measure current model", second / 80, f"{second} of 80")
+    lines("measure candidate", 0.0, "once more")
+    assert capsys.readouterr().err.splitlines() == [
+        "measure candidate: 0 of 40",
+        "measure current model: 0 of 80",
+        "measure candidate: 75%, about 10 s left: 30 of 40",
+        "measure current model: 38%, about 50 s left: 30 of 80",
+        "measure candidate: 40 of 40",
+        "measure candidate: once more",
+    ]
+
+
 def test_progress_on_a_terminal_shows_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     from strop.cli.progress import progress
 
