@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, add_options, report
+from figures import Figure, add_options, peak_bytes, report
 
 MERGE_LIMIT_S = 3.0
 OVER_TWO_TENSORS_BYTES = 300e6
@@ -48,18 +48,12 @@ def write_adapter(base: Path, folder: Path) -> None:
 
 def child(base: Path, adapter: Path, out: Path) -> None:
     """Merge once; prints seconds and this process's peak memory."""
-    import psutil
-
     from strop.deploy import gguf
 
     started = time.perf_counter()
     merged = gguf.merge(base, adapter, out, quant="Q8_0")
     seconds = time.perf_counter() - started
-    status = Path("/proc/self/status")
-    peak = psutil.Process().memory_info().rss
-    if status.exists():
-        peak = next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "tensors": merged.tensors}))  # noqa: T201
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes(), "tensors": merged.tensors}))  # noqa: T201
 
 
 def measure() -> Iterator[Figure]:

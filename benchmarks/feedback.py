@@ -16,7 +16,7 @@ from pathlib import Path
 import feedback_corpus
 import feedback_join
 import feedback_kills
-from figures import Figure, add_options, report
+from figures import Figure, add_options, peak_bytes, report
 
 from strop.feedback import Interaction, Ledger, Signal
 from strop.feedback.jsonl import import_file
@@ -124,9 +124,7 @@ def _build(path: str, answer: "multiprocessing.SimpleQueue[tuple[float, float]]"
         start = time.perf_counter()
         build(ledger)
         seconds = time.perf_counter() - start
-    import resource
-
-    answer.put((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    answer.put((seconds, peak_bytes() / (1 << 20)))
 
 
 def _measured_build(path: Path) -> tuple[float, float, list[float]]:

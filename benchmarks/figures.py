@@ -3,8 +3,10 @@
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -31,6 +33,17 @@ def machine(**more: Any) -> dict[str, Any]:
     """What the figures of a run depend on."""
     memory = psutil.virtual_memory().total
     return {"cores": psutil.cpu_count(logical=False), "machine": platform.machine(), "memory_bytes": memory, **more}
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # ru_maxrss starts at what the process held that started this one: exec keeps it.
+        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def report(found: Iterable[Figure], *, as_json: bool, digits: int = 1, **more: Any) -> int:

@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import training_stock
 from figures import Figure, add_options, report
 from shapes import load_tokenizer, random_base
 from watched import Peak, release
@@ -107,23 +108,15 @@ class Bench:
         recipe = Recipe((), rank=RANK, alpha=ALPHA, seed=seed)
         base, tokenizer = load_base(self.folder, precision)
         model = add_lora(base, recipe)
-        return self._timed(
-            model,
-            rows,
-            lambda scratch, on: _stock(
-                method,
-                model,
-                tokenizer,
-                rows,
-                batch,
-                scratch,
-                on,
-                checkpointing=checkpointing,
-                order=order,
-                seed=seed,
-                autocast=precision == "fp32" and device() != "cpu",
-            ),
+        autocast = precision == "fp32" and device() != "cpu"
+        told = training_stock.arguments(
+            batch, RATE, checkpointing=checkpointing, order=order, seed=seed, autocast=autocast
         )
+
+        def work(scratch: Path, on: training_stock.OnProgress) -> None:
+            training_stock.train(method, model, tokenizer, rows, told | {"output_dir": str(scratch)}, on)
+
+        return self._timed(model, rows, work)
 
     def forward(self, rows: Sequence[Example], batch: int = 8) -> float:
         """Non-padding tokens a second of the base's layers alone, forward, rows of like lengths together."""
@@ -170,76 +163,6 @@ def _as_they_come() -> Iterator[None]:
         yield
     finally:
         sft.arguments = whole
-
-
-def _stock(
-    method: str,
-    model: Any,
-    tokenizer: Any,
-    rows: Sequence[Any],
-    batch: int,
-    scratch: Path,
-    on: Callable[[Progress], None],
-    *,
-    checkpointing: bool,
-    order: str,
-    seed: int,
-    autocast: bool,
-) -> None:
-    """A run with nothing of ours but the rows, which are token ids already."""
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
-
-    class Seen(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            if logs and "loss" in logs:
-                on(Progress(method, state.global_step, state.max_steps, float(logs["loss"])))
-
-    told = {
-        "output_dir": str(scratch),
-        "bf16": autocast,  # TRL's own default on a card; a processor computes in the type of the weights
-        "use_cpu": device() == "cpu",
-        "per_device_train_batch_size": batch,
-        "num_train_epochs": 1.0,
-        "learning_rate": RATE,
-        "lr_scheduler_type": "cosine",
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": seed,
-        "max_length": None,
-        "gradient_checkpointing": checkpointing,
-        "train_sampling_strategy": order,
-    }
-    if method == "sft":
-        data = Dataset.from_list(
-            [
-                {
-                    "input_ids": [*row.prompt_ids, *row.completion_ids],
-                    "labels": [*[-100] * len(row.prompt_ids), *row.completion_ids],
-                }
-                for row in rows
-            ]
-        )
-        trainer: Any = SFTTrainer(
-            model=model, args=SFTConfig(**told, packing=False), train_dataset=data, processing_class=tokenizer,
-            callbacks=[Seen()],
-        )  # fmt: skip
-    else:
-        names = ("prompt_ids", "chosen_ids", "rejected_ids")
-        data = Dataset.from_list([{name: list(getattr(row, name)) for name in names} for row in rows])
-
-        class Ready(DPOTrainer):
-            def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-                return dataset
-
-        trainer = Ready(
-            model=model, args=DPOConfig(**told, beta=0.1), train_dataset=data, processing_class=tokenizer,
-            callbacks=[Seen()],
-        )  # fmt: skip
-    trainer.train()
 
 
 def sft(bench: Bench) -> Iterator[Figure]:

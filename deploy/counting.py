@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from strop.deploy.container import Field, Planned, field, write
 from strop.deploy.gguf import metadata, open_model
-from strop.deploy.targets.llamacpp import LlamaCppTarget, LlamaServer
+from strop.deploy.targets.llamacpp import LlamaCppTarget
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.errors import BadGguf, TargetError
 
 if TYPE_CHECKING:

@@ -35,20 +35,6 @@ _ONE_THREAD, _TILE_COLUMNS = 1 << 18, 256
 
 
 @dataclass(frozen=True)
-class GgufInfo:
-    """What a GGUF file says about itself. `eos_id`, `chat_template` and `context_length` are None where absent."""
-
-    path: Path
-    architecture: str
-    tensors: dict[str, Tensor]
-    eos_id: int | None
-    chat_template: str | None
-    context_length: int | None
-    file_type: int | None
-    adapter_sha256: str | None
-
-
-@dataclass(frozen=True)
 class MergeReport:
     """What a merge did: target tensors changed, the largest change of one weight, and what fell back to F16."""
 
@@ -58,22 +44,6 @@ class MergeReport:
     fallbacks: tuple[str, ...]
     adapter_sha256: str | None
     seconds: float
-
-
-def read_info(path: Path) -> GgufInfo:
-    """Read the header of a GGUF file. Raises BadGguf for a damaged one."""
-    file = container.read(path)
-    architecture = str(metadata(file, "general.architecture", ""))
-    return GgufInfo(
-        path=path,
-        architecture=architecture,
-        tensors=file.tensors,
-        eos_id=metadata(file, "tokenizer.ggml.eos_token_id"),
-        chat_template=metadata(file, TEMPLATE_KEY),
-        context_length=metadata(file, f"{architecture}.context_length"),
-        file_type=metadata(file, "general.file_type"),
-        adapter_sha256=metadata(file, ADAPTER_KEY),
-    )
 
 
 def check(path: Path) -> None:

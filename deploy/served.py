@@ -16,7 +16,8 @@ from strop.deploy.container import Container
 from strop.deploy.scorer import GgufScorer, Likelihood
 from strop.deploy.server_scorer import ServerScorer
 from strop.deploy.targets.base import Conversation, Generation, Generator, Target
-from strop.deploy.targets.llamacpp import LlamaCppTarget, LlamaServer
+from strop.deploy.targets.llamacpp import LlamaCppTarget
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.deploy.versions import Version
 from strop.deploy.weights import FAMILIES
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from strop.deploy.scorer import Likelihood
 from strop.deploy.targets.base import Conversation
-from strop.deploy.targets.llamacpp import LlamaServer
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.trainer.render import Renderer
 
 

@@ -13,12 +13,11 @@ What is not live may become `forgotten` (feedback that it was made of was taken 
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 State = Literal[
     "built", "certified", "gated", "live", "stable", "replaced", "rolled_back", "refused", "forgotten", "pruned"
 ]
-STATES: tuple[str, ...] = get_args(State)
 
 # The files are gone: no such version is served, counted as a file's row, or gone back to.
 GONE = ("forgotten", "pruned")

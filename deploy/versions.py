@@ -59,15 +59,6 @@ class VersionEvent:
     time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Probation:
-    """The live version, since when users have had it (aware UTC), and whether its probation still runs."""
-
-    version: Version
-    since: datetime
-    running: bool
-
-
 class Versions:
     """The version tables of one `state.db`. Holds no connection open: safe across threads, forks and processes."""
 
@@ -127,19 +118,6 @@ class Versions:
         """The version that users get, None before the first release."""
         with self.transaction() as db:
             return self.live_in(db)
-
-    def probation(self) -> Probation | None:
-        """Since when the live version is live, and whether it is in probation; None before the first release.
-
-        A rollback puts the version that users go back to into probation again.
-        """
-        with self.transaction() as db:
-            live = self.live_in(db)
-            if live is None:
-                return None
-            query = "SELECT max(id), time FROM version_events WHERE number = ? AND to_state = 'live'"
-            since = datetime.fromisoformat(db.execute(query, (live.number,)).fetchone()[1])
-            return Probation(live, since, live.state == "live")
 
     def previous(self) -> Version | None:
         """The version that a plain rollback goes back to, None where there is none."""

@@ -5,18 +5,14 @@ write at once; storing the same thing twice stores it once.
 Not covered: network file systems, and a copy of the file taken while it is in use.
 """
 
-import contextlib
-import os
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from time import monotonic
-from types import TracebackType
 from typing import Any, Literal, Self
 
-from strop.errors import Forgotten, LedgerError, UnknownInteraction
-from strop.feedback.connection import connect, explained, in_turn
+from strop.errors import Forgotten, UnknownInteraction
+from strop.feedback.connection import connect
+from strop.feedback.database import Database
 from strop.feedback.records import KINDS, Interaction, Signal, now, time_text
 from strop.feedback.scrub import Given, Scrubbed, Scrubber
 from strop.feedback.scrubbed import (
@@ -33,9 +29,6 @@ from strop.feedback.sketch import sketch, sketches
 from strop.feedback.stored import as_interaction, as_signal, interaction_row, mark, signal_row
 from strop.files import canonical_json
 
-# A page of a long read: at most this long, and at most this many rows.
-PAGE_S = 0.05
-_PAGE_ROWS = 1000
 # From so many texts on, NumPy is worth its import.
 _BULK_ROWS = 64
 _ADD_INTERACTION = """INSERT INTO interactions
@@ -71,19 +64,15 @@ _SIGNALS_BETWEEN = """SELECT signals.* FROM interactions JOIN signals ON signals
 _STANDARD = Scrubber()
 
 
-class Ledger:
+class Ledger(Database):
     """One open ledger; `Ledger.open` makes one. Threads may share it; a forked child gets its own connection.
 
     Raises LedgerError where the file cannot be used, Locked where another process holds it for half a minute.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, scrubber: Scrubber | None) -> None:
-        self.path = path
+        super().__init__(path, connection)
         self.scrub: Scrub = _unchanged if scrubber is None else scrubber.scrub
-        self._connection: sqlite3.Connection | None = connection
-        self._lock = threading.RLock()
-        self._process = os.getpid()
-        self._inherited: list[sqlite3.Connection] = []
 
     @classmethod
     def open(cls, path: Path | str, *, scrubber: Scrubber | None = _STANDARD) -> Self:
@@ -93,38 +82,7 @@ class Ledger:
         """
         return cls(Path(path), connect(Path(path)), scrubber)
 
-    def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     # Writing
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Everything added inside is stored together when the block ends, or not at all when it raises."""
-        with self._use() as connection:
-            if connection.in_transaction:
-                yield
-                return
-            in_turn(connection, "BEGIN IMMEDIATE")
-            try:
-                yield
-                in_turn(connection, "COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
 
     def add_interaction(self, interaction: Interaction) -> str:
         """Store an interaction, scrubbed, and return its id, which is on disk then. The same one twice is one row.
@@ -215,19 +173,9 @@ class Ledger:
         found = connection.execute(_SAME_SIGNAL, (row["source"], row["source_key"], row["id"])).fetchone()
         return None if found is None else str(found["id"])
 
-    def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
-        """Run one writing statement, in the open transaction or in one of its own. For the rooms of this stage."""
-        with self.transaction(), self._use() as connection:
-            return connection.execute(statement, values)
-
     def scrubbed(self, text: str, about: str = "") -> str:
         """One text as it may be stored; `about` is the id of the answer that it speaks of."""
         return scrubbed_text(text, self.scrub, lambda: self._given(about) if about else None)
-
-    def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run one writing statement for many rows, all or none. For the rooms of this stage."""
-        with self.transaction(), self._use() as connection:
-            connection.executemany(statement, rows)
 
     def record_event(self, what: str, who: str, detail: Mapping[str, Any]) -> None:
         """Write down who did what to the ledger as a whole, for `strop audit`."""
@@ -318,44 +266,11 @@ class Ledger:
         """The place of the newest row: where a long read that starts now ends. 0 in an empty ledger."""
         return int(self.query(_NEWEST_OF[table])[0]["seq"])
 
-    def page(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        """The first rows of a query, as many as come within `PAGE_S`: an open read keeps writers waiting."""
-        with self._use() as connection, contextlib.closing(connection.execute(sql, values)) as cursor:
-            rows, end = [], monotonic() + PAGE_S
-            for row in cursor:
-                rows.append(row)
-                if len(rows) >= _PAGE_ROWS or monotonic() > end:
-                    break
-            return rows
-
-    def query(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a short query. For the rooms of this stage."""
-        with self._use() as connection:
-            return connection.execute(sql, values).fetchall()
-
     def counts(self) -> dict[str, int]:
         """How many `interactions`, and how many signals of each kind (every kind is named, also at 0)."""
         kinds = {row["kind"]: row["n"] for row in self.query("SELECT kind, count(*) AS n FROM signals GROUP BY kind")}
         interactions = self.query("SELECT count(*) AS n FROM interactions")[0]["n"]
         return {"interactions": interactions, **{kind: kinds.get(kind, 0) for kind in KINDS}}
-
-    # The connection
-
-    @contextlib.contextmanager
-    def _use(self) -> Iterator[sqlite3.Connection]:
-        if os.getpid() != self._process:
-            self._reopen_in_child()
-        with self._lock, explained(self.path):
-            if self._connection is None:
-                raise LedgerError(f"the ledger {self.path} is closed", hint="open it again with Ledger.open")
-            yield self._connection
-
-    def _reopen_in_child(self) -> None:
-        """A connection must not be used across a fork. The parent's is kept unused: closing it could drop its locks."""
-        if self._connection is not None:
-            self._inherited.append(self._connection)
-            self._connection = connect(self.path)
-        self._lock, self._process = threading.RLock(), os.getpid()
 
 
 def _unknown(interaction_id: str, advice: str = "") -> UnknownInteraction:

@@ -4,23 +4,19 @@ Nothing here imports torch or another heavy package: versions come from the pack
 made or sent; the only connection is to the Ollama that the settings name, and with `online` one to the Hub.
 """
 
-import importlib.metadata
 import os
 import platform
-import re
-import shutil
 import sqlite3
 import stat
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strop.detect import bf16_in_hardware, installed_version, ollama_version, open_to_others, version_numbers
 from strop.errors import StropError
 from strop.files import free_bytes
 from strop.home import Home
@@ -35,7 +31,6 @@ WANTED_MEMORY_BYTES = 4 * GIB
 OLD_RUN = timedelta(days=3)
 # torch < 2.10: a crafted checkpoint runs code in spite of weights_only (CVE-2026-24747).
 TORCH_LEAST = (2, 10)
-_OLLAMA_TIMEOUT_S = 1.0
 _OLLAMA_HOST = "http://127.0.0.1:11434"  # looked at where the settings cannot be read
 NO_ANSWER = "no answer"
 _TRAIN_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "gguf")
@@ -88,7 +83,7 @@ def _python() -> Check:
 
 
 def _strop() -> Check:
-    return Check("strop", version("strop") or "unknown", True, f"runs from {Path(__file__).parent}")
+    return Check("strop", installed_version("strop") or "unknown", True, f"runs from {Path(__file__).parent}")
 
 
 def _home(home: Home) -> Check:
@@ -114,7 +109,7 @@ def _free_space(home: Home) -> Check:
 
 
 def _sqlite() -> Check:
-    from strop.journal import WAL_SAFE
+    from strop.journal_db import WAL_SAFE
 
     found = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info < WAL_SAFE:
@@ -202,20 +197,6 @@ def _processor() -> Check:
     return Check("processor", value, True, words)
 
 
-def bf16_in_hardware() -> bool | None:
-    """Whether the processor says that it multiplies in bf16; None where this system does not tell."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
-        return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
-    if sys.platform == "darwin" and (sysctl := shutil.which("sysctl")):
-        asked = subprocess.run(
-            [sysctl, "-n", "hw.optional.arm.FEAT_BF16"], capture_output=True, text=True, timeout=5, check=False
-        )
-        return asked.stdout.strip() == "1"
-    return None
-
-
 def _memory() -> Check:
     import psutil
 
@@ -227,16 +208,16 @@ def _memory() -> Check:
 
 
 def _package(name: str) -> Check:
-    found = version(name)
+    found = installed_version(name)
     if found is None:
         return Check(name, "not installed", None, "needed for training only", _GET_ALL)
-    if name == "torch" and numbers(found) < TORCH_LEAST:
+    if name == "torch" and version_numbers(found) < TORCH_LEAST:
         return Check(name, found, False, "below 2.10 a crafted file can run code (CVE-2026-24747)", _GET_ALL)
     return Check(name, found, True, "installed")
 
 
 def _llama_server(config: "Config | None") -> Check:
-    found = version("xllamacpp")
+    found = installed_version("xllamacpp")
     if found:
         return Check("xllamacpp", found, True, "serves the model")
     what = "to certify a build" if config and config.target == "ollama" else "to serve and to certify a build"
@@ -262,45 +243,12 @@ def check_ollama(config: "Config | None") -> Check:
             return Check("ollama", NO_ANSWER, None, "not needed: the target is llamacpp")
         return Check("ollama", NO_ANSWER, False, f"nothing answers at {host}", "ollama serve")
     bad = False if wanted else None
-    if numbers(found) < SAFE_VERSION and not allowed:
+    if version_numbers(found) < SAFE_VERSION and not allowed:
         fix = "update Ollama, or set allow_vulnerable = true under [ollama]"
         return Check("ollama", found, bad, f"{host} is below 0.17.1: its memory can be read (CVE-2026-7482)", fix)
     if open_to_others(host):
         return Check("ollama", found, None, f"{host} answers other computers too", "unset OLLAMA_HOST, restart Ollama")
     return Check("ollama", found, True, f"answers at {host}")
-
-
-def ollama_version(host: str) -> str | None:
-    """The version that the Ollama at `host` gives, None where nothing answers within a second or it is no Ollama."""
-    import httpx2
-
-    try:
-        answer = httpx2.get(f"{host.rstrip('/')}/api/version", timeout=_OLLAMA_TIMEOUT_S, trust_env=False)
-        found = answer.json().get("version")
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, AttributeError):
-        return None
-    return found if isinstance(found, str) else None
-
-
-def open_to_others(host: str) -> bool:
-    """Whether the port of a local `host` also answers on this computer's address in the network."""
-    import socket
-    from urllib.parse import urlsplit
-
-    import psutil
-
-    parts = urlsplit(host)
-    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        return True
-    for addresses in psutil.net_if_addrs().values():
-        for entry in addresses:
-            if entry.family == socket.AF_INET and not entry.address.startswith("127."):
-                try:
-                    socket.create_connection((entry.address, parts.port or 11434), timeout=0.3).close()
-                except OSError:
-                    continue
-                return True
-    return False
 
 
 def _hf_token(env: Mapping[str, str], config: "Config | None", online: bool) -> Check:
@@ -331,20 +279,6 @@ def _hub_access(name: str, repo: str) -> Check:
     if not found.writes or (owner and owner not in found.writes):
         return Check(name, "yes", None, f"{who}: it may not write{f' to {owner}' if owner else ''}", LOG_IN)
     return Check(name, "yes", True, f"{who}: it may write to {owner or ', '.join(found.writes)}")
-
-
-def version(package: str) -> str | None:
-    """The installed version of a package, from its metadata; None where it is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """The leading numbers of a version: "0.17.1-rc2" gives (0, 17, 1), "2.13.0+cpu" (2, 13, 0)."""
-    match = re.match(r"v?(\d+(?:\.\d+)*)", text)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def _age(age: timedelta) -> str:

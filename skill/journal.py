@@ -5,15 +5,14 @@ the same input and wrote its output whole. A row is on disk when the call return
 between a step's output and its row runs the step again, so a step must be safe to repeat.
 
 The gate's history (`tests`) lies here too: the error that one life of nights may spend is counted over all of them.
-Other stages keep tables of their own in the same file; each owner's schema version is a row in `schemas`.
+The file, its tables and their versions are `strop.journal_db`'s.
 """
 
 import json
-import os
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from strop.errors import StropError
-from strop.files import private_dir
+from strop.journal_db import connect, writing
 
 if TYPE_CHECKING:
     from strop.evaluation import Test
@@ -29,30 +28,7 @@ if TYPE_CHECKING:
 RunState = Literal[
     "running", "promoted", "kept", "undecided", "nothing_to_do", "not_enough_data", "failed", "interrupted"
 ]
-SCHEMA_VERSION = 2
-# Below it, WAL with two connections can corrupt the database: https://sqlite.org/wal.html#walresetbug
-WAL_SAFE = (3, 51, 3)
-_BUSY_TIMEOUT_S = 10.0
 _UNSAID = "taken out with feedback that was forgotten"
-
-_SCHEMA = """
-CREATE TABLE runs (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, trigger TEXT NOT NULL, config_hash TEXT NOT NULL,
-    state TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, attempt INTEGER NOT NULL, reason TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE TABLE steps (
-    number INTEGER PRIMARY KEY, run_id TEXT NOT NULL REFERENCES runs(id), name TEXT NOT NULL, state TEXT NOT NULL,
-    input_hash TEXT NOT NULL, output TEXT NOT NULL DEFAULT '', output_hash TEXT NOT NULL DEFAULT '',
-    started TEXT NOT NULL, ended TEXT, seconds REAL, reason TEXT NOT NULL DEFAULT '', facts TEXT NOT NULL DEFAULT '{}'
-) STRICT;
-CREATE INDEX steps_by_input ON steps(name, input_hash, state);
-CREATE TABLE tests (
-    night INTEGER PRIMARY KEY, alpha REAL NOT NULL, p_value REAL NOT NULL, promoted INTEGER NOT NULL,
-    items TEXT NOT NULL, time TEXT NOT NULL
-) STRICT;
-"""
-# What brings a journal of version N to N + 1, by N.
-_LATER = {1: "ALTER TABLE tests ADD COLUMN skill_vs_base REAL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +72,7 @@ class Journal:
     def __init__(self, state_db: Path) -> None:
         """Open or make the database (mode 0600). Raises StropError when it is damaged or newer than this Strop."""
         self.path = state_db
-        private_dir(state_db.parent)
-        # Only a new file is opened and closed here: closing one that SQLite holds open elsewhere in this process would
-        # drop SQLite's locks on it.
-        with suppress(FileExistsError):
-            os.close(os.open(state_db, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(state_db, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        try:
-            _set_pragmas(self._db)
-            self._ensure_schema()
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise StropError(f"{state_db} cannot be used: {error}", hint="strop doctor") from error
-        except BaseException:
-            self._db.close()
-            raise
+        self._db = connect(state_db)
 
     def __enter__(self) -> Self:
         return self
@@ -254,11 +215,6 @@ class Journal:
 
     # The gate's history
 
-    def add_test(self, test: "Test") -> None:
-        """Write down one use of the gate's error, outside of a step. Raises StropError as `finish_step` does."""
-        with self._writing():
-            self._insert_test(test)
-
     def tests(self) -> "tuple[Test, ...]":
         """Every test that was ever made in this home, oldest first."""
         from strop.evaluation import Test
@@ -273,41 +229,8 @@ class Journal:
 
     # Inside
 
-    def _ensure_schema(self) -> None:
-        if self._schema_version() < SCHEMA_VERSION:
-            with self._writing():
-                self._db.execute("CREATE TABLE IF NOT EXISTS schemas (owner TEXT PRIMARY KEY, version INTEGER) STRICT")
-                if self._schema_version() == 0:  # nobody was faster
-                    for statement in _SCHEMA.split(";\n"):
-                        self._db.execute(statement)
-                    self._db.execute("INSERT INTO schemas VALUES ('journal', 1)")
-                for version in range(self._schema_version(), SCHEMA_VERSION):
-                    self._db.execute(_LATER[version])
-                    self._db.execute("UPDATE schemas SET version = ? WHERE owner = 'journal'", (version + 1,))
-        if (found := self._schema_version()) > SCHEMA_VERSION:
-            raise StropError(
-                f"{self.path} was written by a newer Strop (journal schema {found}, this one knows {SCHEMA_VERSION})",
-                hint="pip install --upgrade strop",
-            )
-
-    def _schema_version(self) -> int:
-        known = self._db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schemas'").fetchone()
-        row = self._db.execute("SELECT version FROM schemas WHERE owner = 'journal'").fetchone() if known else None
-        return int(row["version"]) if row else 0
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One write transaction. IMMEDIATE: a deferred one that starts to write late fails instead of waiting."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):  # no space, locked for too long, read-only
-                raise StropError(f"{self.path} cannot be written: {error}", hint="strop doctor") from error
-            raise
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self._db, self.path)
 
     def _close_step(self, step: int, changes: str, values: tuple[Any, ...]) -> None:
         changed = self._db.execute(
@@ -352,14 +275,6 @@ class Journal:
                 "facts": json.loads(row["facts"]),
             }
             yield StepRow(**fields)
-
-
-def _set_pragmas(db: sqlite3.Connection) -> None:
-    """Durable on return with either journal; see WAL_SAFE for the choice."""
-    wal = sqlite3.sqlite_version_info >= WAL_SAFE
-    db.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
-    db.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
-    db.execute("PRAGMA foreign_keys = ON")
 
 
 def _now() -> datetime:

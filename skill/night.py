@@ -1,6 +1,8 @@
 """One night: pairs, train, build, certify, gate, release, report; each a row in the journal.
 
-Before them goes what is older than `retention.days`, and what a `strop feedback forget` that was cut short left to do.
+`NightSteps.play` is their order, and the method of a step's name says what it does. Before them goes what is older than
+`retention.days`, and what a `strop feedback forget` that was cut short left to do.
+
 A step's row holds the hash of what it read and what it wrote. Kill a night anywhere: the next one skips what is whole
 and does the rest. One night runs at a time on a home (an OS file lock, which a dead process cannot keep); a release or
 rollback takes a short lock of its own, so `strop rollback` works while a night runs.

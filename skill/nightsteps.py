@@ -1,38 +1,36 @@
-"""The steps of a night, in order. Each reads what earlier ones wrote to disk and leaves something whole behind."""
+"""The steps of a night, and their order (`NightSteps.play`).
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+Each reads what earlier ones wrote to disk and leaves something whole behind.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from strop import blind, judge, morning
 from strop.config import Config
 from strop.deploy.adapter import adapter_sha256
 from strop.deploy.build import Build, read_build
 from strop.deploy.release import release, repair
 from strop.deploy.versions import Version, Versions
 from strop.errors import ConfigError, NotCertified, NothingToDo, UnknownModel
-from strop.evaluation.error import alpha_for
-from strop.evaluation.report import Report
-from strop.evaluation.wanted import Detail, WantedItem
 from strop.evidence import MORE, Evidence, counted
 from strop.feedback import Ledger, dataset, pairs
 from strop.feedback.dataset import Dataset
 from strop.feedback.ration import rationed
-from strop.feedback.rows import HeldPrompt, Rows
+from strop.feedback.rows import Rows
 from strop.files import verify_manifest
+from strop.gate_step import GateStep
 from strop.home import Home
 from strop.hours import budget
 from strop.journal import Journal, StepRow
-from strop.learned import learned
 from strop.prune import prune_quietly
 from strop.quant import AUTO
 from strop.setup import Ground, OnProgress, certified, made_build, need_room, prepare
 from strop.steps import Done, Steps, input_hash
-from strop.target import GATE_CONTEXT_TOKENS, open_target
+from strop.target import open_target
 from strop.trainer import plan
-from strop.trainer.render import Renderer, control_texts
+from strop.trainer.render import control_texts
 from strop.trainer.runs import Runs
 from strop.trainer.supervisor import need_training_packages, run_child
 from strop.trainer.traits import Traits, manner
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
 
 # Below `reports`: what was measured of each version.
 MEASURED = "measured"
-MOST_RATED = 60
-
-Asked = TypeVar("Asked", WantedItem, HeldPrompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +68,15 @@ class NightSteps:
         self.target = open_target(home, config)
         self.steps = Steps(journal, run_id, on_progress)
         self.evidence = Evidence(home, config, journal, self.versions)
+        self.gate_step = GateStep(
+            home, config, journal, run_id, self.target, self.evidence, home.reports / MEASURED, on_progress
+        )
         self.feedback: dict[str, int] = {}
         self.judged_key = ""
         self.pushed: Told | None = None
 
     def play(self) -> Judged:
-        """All steps. Raises what they raise; nothing is live that was not judged."""
+        """A whole night, step by step. Raises what they raise; nothing is live that was not judged."""
         need_training_packages()
         heard = self.heard()
         ground = self.ground()
@@ -249,75 +247,18 @@ class NightSteps:
         live = self.versions.live()
         released = live is not None and live.number == candidate.number
         incumbent = (self.versions.previous() if released else live) or ground.version
-        policy = self.config.gate.policy()
         key = input_hash(candidate.sha256, incumbent.sha256, rows.sha256, self.config.gate.model_dump(mode="json"))
         if released and self.journal.done_step("gate", key) is None:
             raise NothingToDo(f"this feedback makes {candidate.tag} again, which is live", hint=MORE)
 
         def work() -> Done:
-            began = monotonic()
-            render = self._renderer(ground)
-            gate, held = self._gate_items(rows, render), self._fitting(rows.held(), render)
-            bench = judge.Bench(
-                self.target,
-                ground.base,
-                plan.choose_precision(self.config.trainer.precision)[0],
-                self.config.gate.answer_tokens,
-                self.home.reports / MEASURED,
-                self.on_progress,
-                *judge.shipped(policy, tools="tool_calls" in rows.excluded, triggers=rows.triggers),
-                self._fitting(learned(self.home, incumbent, rows), render),
-                held[:MOST_RATED],
-            )
-            found = judge.judged(bench, candidate, incumbent, ground.version, gate, policy)
-            spent = self.evidence.used()
-            again = {row.id for row in rows.gate() if spent.intersection(row.interactions)}
-            results = tuple(replace(r, first_used_night=0) if r.item in again else r for r in found.results)
-            case = morning.Case(results, found.policy, self.evidence.tests())
-            verdict = case.verdict()
-            asked = 0
-            if verdict.outcome == "undecided" and not self.evidence.settled_by_gate(rows.gate()):
-                unused = [one for one in held if not spent.intersection(one.interactions)]
-                many = blind.enough(alpha_for(case.earlier, policy.level), policy.min_judged_clusters)
-                beside = [one for row in rows.gate() if row.id not in again for one in row.interactions]
-                out = morning.path(self.home, self.run_id)
-                asked = blind.prepare(bench, (candidate, incumbent), unused, out, many, beside)
-            said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
-            report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
-            report = replace(report, notes=(*report.notes, *found.notes))
-            if asked:
-                report = replace(report, next_steps=blind.NEXT)
-            facts = {"incumbent": incumbent.tag, "items": _outcomes(found.details), "to_judge": asked}
-            return morning.write(self.home, report, case, facts)
+            return self.gate_step.work(candidate, incumbent, rows, ground)
 
         judged = self.steps.do("gate", key, work, lambda row: row)
         if judged.facts.get("tested"):
             served = [interaction for row in rows.gate() for interaction in row.interactions]
             self.evidence.use_up(served, key)
         return judged
-
-    def _gate_items(self, rows: Dataset, render: Renderer) -> list[WantedItem]:
-        """The held-out items that fit into the server's context; the others are left out and said."""
-        items = [WantedItem.from_row(row.as_dict()) for row in rows.gate()]
-        fitting = self._fitting(items, render)
-        if len(fitting) < len(items):
-            self.on_progress(
-                "gate",
-                None,
-                f"{len(items) - len(fitting)} held-out prompts are longer than the {GATE_CONTEXT_TOKENS} "
-                "tokens of the gate's context",
-            )
-        return fitting
-
-    def _renderer(self, ground: Ground) -> Renderer:
-        from transformers import AutoTokenizer
-
-        return Renderer(AutoTokenizer.from_pretrained(ground.base.folder, local_files_only=True))
-
-    def _fitting(self, items: Sequence[Asked], render: Renderer) -> list[Asked]:
-        """Those whose prompt leaves room for an answer."""
-        room = GATE_CONTEXT_TOKENS - self.config.gate.answer_tokens
-        return [item for item in items if len(render.prompt(item.messages)) <= room]
 
     def release(self, version: Version, verdict: StepRow) -> None:
         """Make the version live. A killed release is settled by `repair` at the next start."""
@@ -375,10 +316,3 @@ class NightSteps:
     def _refuse(self, tag: str, evidence: Mapping[str, Any]) -> None:
         if self.versions.get(tag).state == "certified":
             self.versions.set_state(tag, "refused", evidence)
-
-
-def _outcomes(details: tuple[Detail, ...]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for detail in details:
-        found[detail.outcome] = found.get(detail.outcome, 0) + 1
-    return found

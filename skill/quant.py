@@ -22,7 +22,8 @@ from strop.deploy.divergence import Divergence, Reference, trimmed
 from strop.deploy.gguf import merge
 from strop.deploy.quantise import SHIPPED, Shipped
 from strop.deploy.reading import Pair
-from strop.deploy.targets.llamacpp import LlamaCppTarget, LlamaServer
+from strop.deploy.targets.llamacpp import LlamaCppTarget
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.files import canonical_json, sha256_bytes, write_json
 from strop.home import Home
 from strop.trainer.models import BaseModel

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from strop.errors import UsageError
 from strop.files import whole_folder, write_manifest
 from strop.trainer import rowfile
+from strop.trainer.attached import Attached, attached, bare, fresh_lora, remember
 from strop.trainer.checkpoints import Counted
 from strop.trainer.handler import Handler
 from strop.trainer.models import BaseModel, resolve
@@ -36,14 +37,12 @@ from strop.trainer.resume import Place
 from strop.trainer.rowfile import RowFile
 from strop.trainer.settings import TrainerSettings
 from strop.trainer.supervisor import need_training_packages
-from strop.trainer.train import OnProgress, Progress, add_lora, load_base, run_stage
+from strop.trainer.train import OnProgress, Progress, load_base, run_stage
 from strop.trainer.work import rendered, save
 
 # The tuner's names of what the settings call otherwise.
 _ARGUMENTS = {"rank": "lora_r", "alpha": "lora_alpha", "dropout": "lora_dropout"}
 _MAX_SEED = 2**32 - 1
-# Where a model keeps what we know of it: an entry of its own dictionary, which torch does not take for a layer.
-_KEPT = "_strop_kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +58,6 @@ class FineTuned:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {**asdict(self), "path": str(self.path)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What is known of a model in a script's hands: its base, its bits in memory, and the adapter that is on it."""
-
-    base: BaseModel
-    load_in: LoadIn
-    adapter: Any = None
-    facts: Mapping[str, Any] | None = None
 
 
 def _be_quiet() -> None:
@@ -133,23 +122,23 @@ class HuggingFaceTuner:
         need_training_packages()
         out = _new_folder(output_dir)
         rows = dataset if isinstance(dataset, RowFile) else self.prepare_dataset(dataset)
-        kept = self._kept(model)
+        known = self._known(model)
         alpha = 2 * lora_r if lora_alpha is None else lora_alpha
         wanted = {"rank": lora_r, "alpha": alpha, "dropout": lora_dropout, "batch_size": batch_size}
         wanted |= {"max_length": max_length, f"{method}_epochs": epochs, f"{method}_learning_rate": learning_rate}
-        recipe = replace(_recipe(method, wanted, _precision(model), seed), load_in=kept.load_in)
+        recipe = replace(_recipe(method, wanted, _precision(model), seed), load_in=known.load_in)
         stage = recipe.stages[0]
         data = rendered(rows, stage, tokenizer, recipe)
-        with _fresh_lora(_bare(model), recipe) as lora, tempfile.TemporaryDirectory() as scratch:
+        with fresh_lora(bare(model), recipe) as lora, tempfile.TemporaryDirectory() as scratch:
             started = monotonic()
             with _silent(on_progress) as told:
                 counted = Counted()
                 place = Place(counted=counted)
                 loss = run_stage(lora, tokenizer, data.train, stage, recipe, Path(scratch), told, place)
             done = FineTuned(out, loss, len(data.train), data.left_out, round(monotonic() - started, 3))
-            facts = _facts(kept, recipe, done, counted.tokens)
+            facts = _facts(known, recipe, done, counted.tokens)
             save(lora, out, facts)
-        vars(lora.get_base_model())[_KEPT] = _Kept(kept.base, kept.load_in, lora, facts)
+        remember(lora.get_base_model(), Attached(known.base, known.load_in, lora, facts))
         lora.eval()
         return done
 
@@ -160,18 +149,18 @@ class HuggingFaceTuner:
         for an untouched base, and for merging into 4 or 8 bits, which would round twice.
         """
         out = _new_folder(output_dir)
-        kept = self._kept(model)
-        if kept.adapter is None:
+        known = self._known(model)
+        if known.adapter is None:
             raise UsageError("this model was not fine-tuned: there is nothing to save", hint="fine_tune(model, ...)")
         if not merge:
-            save(kept.adapter, out, dict(kept.facts or {"kind": "adapter", "base": kept.base.facts()}))
+            save(known.adapter, out, dict(known.facts or {"kind": "adapter", "base": known.base.facts()}))
             return out
-        if kept.load_in != "16bit":
+        if known.load_in != "16bit":
             raise UsageError(
-                f"an adapter is not merged into {kept.load_in} weights",
+                f"an adapter is not merged into {known.load_in} weights",
                 hint="load_fine_tuned_model(ADAPTER) without load_in_4bit and load_in_8bit, then save_model",
             )
-        _save_merged(kept, tokenizer, out)
+        _save_merged(known, tokenizer, out)
         return out
 
     def load_fine_tuned_model(
@@ -192,7 +181,7 @@ class HuggingFaceTuner:
         from peft import PeftModel
 
         lora = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
-        vars(model)[_KEPT] = _Kept(base, load_in, lora, facts)
+        remember(model, Attached(base, load_in, lora, facts))
         return lora.eval(), tokenizer
 
     def create_handler(
@@ -204,63 +193,18 @@ class HuggingFaceTuner:
 
     def _load(self, base: BaseModel, load_in: LoadIn) -> tuple[Any, Any]:
         model, tokenizer = load(base, load_in)
-        vars(model)[_KEPT] = _Kept(base, load_in)
+        remember(model, Attached(base, load_in))
         return model, tokenizer
 
-    def _kept(self, model: Any) -> _Kept:
+    def _known(self, model: Any) -> Attached:
         """What is known of a model; one that transformers loaded is known by the folder that it came from."""
-        kept = vars(_base_of(model)).get(_KEPT)
-        if isinstance(kept, _Kept):
-            return kept
+        if (known := attached(model)) is not None:
+            return known
         name = str(getattr(getattr(model, "config", None), "_name_or_path", ""))
         if not name or not Path(name).is_dir():
             raise UsageError("it is not known which base this model is", hint="load it with load_model(NAME)")
         four, eight = (bool(getattr(model, f"is_loaded_in_{bits}", False)) for bits in ("4bit", "8bit"))
-        return _Kept(resolve(name, self.models_dir), asked(load_in_4bit=four, load_in_8bit=eight))
-
-
-def _base_of(model: Any) -> Any:
-    """The model under a PEFT wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _bare(model: Any) -> Any:
-    """The base under `model` with any earlier adapter taken off."""
-    base = _base_of(model)
-    kept = vars(base).get(_KEPT)
-    adapter = model if model is not base else kept.adapter if isinstance(kept, _Kept) else None
-    if adapter is not None:
-        _take_off(adapter)
-    return base
-
-
-def _take_off(lora: Any) -> None:
-    base = lora.get_base_model()
-    kept = vars(base).get(_KEPT)
-    lora.unload()
-    if hasattr(base, "peft_config"):
-        del base.peft_config
-    if isinstance(kept, _Kept):
-        vars(base)[_KEPT] = _Kept(kept.base, kept.load_in)
-
-
-@contextmanager
-def _fresh_lora(base: Any, recipe: Recipe) -> Iterator[Any]:
-    """`base` with a new adapter, which stays on it when the block ends well and comes off when it does not.
-
-    The head that training puts before the model's own (`strop.trainer.head`) comes off in any case.
-    """
-    own = vars(base).get("forward")
-    lora = add_lora(base, recipe)
-    try:
-        yield lora
-    except BaseException:
-        _take_off(lora)  # a half-trained adapter must not answer
-        raise
-    finally:
-        vars(base).pop("forward", None)
-        if own is not None:
-            vars(base)["forward"] = own
+        return Attached(resolve(name, self.models_dir), asked(load_in_4bit=four, load_in_8bit=eight))
 
 
 @contextmanager
@@ -302,14 +246,14 @@ def _recipe(method: Stage, wanted: Mapping[str, Any], precision: Precision, seed
         raise UsageError(said, hint="help(HuggingFaceTuner.fine_tune)") from None
 
 
-def _facts(kept: _Kept, recipe: Recipe, done: FineTuned, tokens: int) -> dict[str, Any]:
+def _facts(known: Attached, recipe: Recipe, done: FineTuned, tokens: int) -> dict[str, Any]:
     """The manifest of an adapter, as `strop.trainer.work` writes it."""
     import torch
 
     method = recipe.stages[0].method
     return {
         "kind": "adapter",
-        "base": kept.base.facts(),
+        "base": known.base.facts(),
         "dataset_sha256": None,
         "recipe": recipe.as_dict(),
         "seed": recipe.seed,
@@ -323,18 +267,18 @@ def _facts(kept: _Kept, recipe: Recipe, done: FineTuned, tokens: int) -> dict[st
     }
 
 
-def _save_merged(kept: _Kept, tokenizer: Any, out: Path) -> None:
+def _save_merged(known: Attached, tokenizer: Any, out: Path) -> None:
     """Merge on a second copy of the base, in float32: the model in the script's hands stays as it is."""
     from peft import PeftModel
     from transformers import AutoConfig
 
     with tempfile.TemporaryDirectory() as scratch:
         adapter = Path(scratch) / "adapter"
-        save(kept.adapter, adapter, {"kind": "adapter", "base": kept.base.facts()})
-        model, _ = load_base(kept.base.folder, "fp32")
+        save(known.adapter, adapter, {"kind": "adapter", "base": known.base.facts()})
+        model, _ = load_base(known.base.folder, "fp32")
         merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    stored = AutoConfig.from_pretrained(kept.base.folder, local_files_only=True, trust_remote_code=False).dtype
+    stored = AutoConfig.from_pretrained(known.base.folder, local_files_only=True, trust_remote_code=False).dtype
     with whole_folder(out) as fresh:
         merged.to(stored or merged.dtype).save_pretrained(fresh, safe_serialization=True)
         tokenizer.save_pretrained(fresh)
-        write_manifest(fresh, {**(kept.facts or {}), "kind": "merged", "base": kept.base.facts()})
+        write_manifest(fresh, {**(known.facts or {}), "kind": "merged", "base": known.base.facts()})

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from strop.deploy.certificate.form import EFFECT, MERGE, QUANTISED, Check
 from strop.deploy.certificate.reference import Opinion
 from strop.deploy.reading import Pair
-from strop.deploy.targets.llamacpp import LlamaServer
+from strop.deploy.targets.llamacpp_api import LlamaServer
 
 MIN_POSITIONS = 1000
 MIN_AGREEMENT = 0.99

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.deploy.fullmerge import new_tokens
-from strop.deploy.targets.llamacpp import LlamaServer
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.errors import NotCertified
 from strop.trainer.models import BaseModel
 

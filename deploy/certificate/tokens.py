@@ -8,7 +8,7 @@ from typing import Any
 
 from strop.deploy.certificate.form import Check
 from strop.deploy.targets.base import Conversation
-from strop.deploy.targets.llamacpp import LlamaServer
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.trainer.render import Renderer
 
 IDS, PROMPTS, BEGINNING, ENDING = "token ids", "rendered prompts", "beginning of sequence", "answers end"

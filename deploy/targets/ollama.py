@@ -11,7 +11,6 @@ the training template, rendered by us and sent raw; the template in the tag is f
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,15 @@ from typing import Any
 from strop.deploy.settings import OllamaSettings
 from strop.deploy.states import LEFT
 from strop.deploy.tags import is_tag
-from strop.deploy.targets import ollama_probe, ollama_tag
+from strop.deploy.targets import ollama_alias, ollama_probe, ollama_tag
 from strop.deploy.targets.base import Conversation, Generation
-from strop.deploy.targets.ollama_api import OllamaApi, Refused, Shown, checked_name
+from strop.deploy.targets.ollama_api import OllamaApi, Shown, checked_name
 from strop.deploy.targets.ollama_template import ChatFormat, chat_format, render
 from strop.deploy.versions import Version
 from strop.errors import StropError, TargetError, UsageError
 from strop.files import MANIFEST, read_manifest, sha256_file
 
 _log = logging.getLogger(__name__)
-_COPY_TRIES = 3
-_COPY_PAUSE_S = 0.2
 _LOG_BELOW = (0, 20, 3)
 
 OnAnswer = Callable[[int, int], None]
@@ -165,7 +162,7 @@ class OllamaTarget:
             return
         old = self._at(before)
         try:
-            self._copy_proven(name, before[name])
+            ollama_alias.copy_proven(self._api, name, self.alias_name, before[name])
         except StropError:
             if self.alias_name not in before:
                 self._quietly(lambda: self._api.delete(self.alias_name))
@@ -265,32 +262,6 @@ class OllamaTarget:
         if shown.weights is not None and shown.weights != sha256:
             raise TargetError(f"{name} holds other weights ({shown.weights[:8]}…)", hint=f"ollama rm {name}")
         return shown
-
-    def _copy_proven(self, name: str, digest: str) -> None:
-        """Ollama's copy is not atomic: for an instant the alias may be unreadable (500) or absent (404)."""
-        for left in reversed(range(_COPY_TRIES)):
-            try:
-                if self._copied(name, digest):
-                    return
-            except Refused as refused:
-                if refused.status not in (404, 500) or not left:
-                    raise
-            if left:
-                time.sleep(_COPY_PAUSE_S)
-        raise TargetError(f"{self.alias_name} is not {name} after the copy", hint="strop doctor")
-
-    def _copied(self, name: str, digest: str) -> bool:
-        try:
-            self._api.copy(name, self.alias_name)
-        except StropError:
-            # The answer may have been lost, and not the copy.
-            if self._is_at(digest):
-                return True
-            raise
-        return self._is_at(digest)
-
-    def _is_at(self, digest: str) -> bool:
-        return self._api.digests().get(self.alias_name) == digest
 
     def _tags(self, digests: Mapping[str, str]) -> dict[str, str]:
         """Our version tags on the server, and their digests."""

@@ -82,9 +82,9 @@ for room in (
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from strop.doctor import version
+        from strop.detect import installed_version
 
-        typer.echo(f"strop {version('strop') or 'unknown'}")
+        typer.echo(f"strop {installed_version('strop') or 'unknown'}")
         raise typer.Exit
 
 

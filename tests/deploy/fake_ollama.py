@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from strop.deploy import container
-from strop.deploy.gguf import read_info
+from strop.deploy.gguf import TEMPLATE_KEY, metadata
 from strop.errors import BadGguf
 
 CHATML = (
@@ -151,11 +151,11 @@ class Handler(BaseHTTPRequestHandler):
         with tempfile.NamedTemporaryFile() as file:
             Path(file.name).write_bytes(self.raw)
             try:
-                info = read_info(Path(file.name))
+                info = container.read(Path(file.name))
             except BadGguf:  # some tests upload a few bytes
                 return
-        self.server.jinjas[sha256] = info.chat_template or ""
-        self.server.families[sha256] = info.architecture
+        self.server.jinjas[sha256] = metadata(info, TEMPLATE_KEY, "")
+        self.server.families[sha256] = metadata(info, "general.architecture", "")
 
     def version(self) -> None:
         self.send(200, {"version": self.server.version})

@@ -8,10 +8,11 @@ import pytest
 
 from strop.deploy import base as bases
 from strop.deploy import build as builds
+from strop.deploy import container
 from strop.deploy.adapter import adapter_sha256
 from strop.deploy.base import base_gguf
 from strop.deploy.build import build, read_build
-from strop.deploy.gguf import TEMPLATE_KEY, merge, read_info
+from strop.deploy.gguf import ADAPTER_KEY, TEMPLATE_KEY, merge, metadata
 from strop.deploy.template_guard import GUARD
 from strop.errors import CannotMerge, Missing
 from strop.files import DamagedFolder, read_manifest, sha256_file, verify_manifest
@@ -22,21 +23,19 @@ from strop.trainer.models import BaseModel, resolve
 
 def test_a_model_folder_is_converted_once(tiny: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = base_gguf(tiny, tmp_path)
-    assert read_info(path).architecture == "llama"
+    assert metadata(container.read(path), "general.architecture") == "llama"
     assert verify_manifest(path.parent)["base"] == tiny.facts()
     monkeypatch.delattr(bases, "whole_folder")
     assert base_gguf(tiny, tmp_path) == path
 
 
 def test_a_base_that_came_as_gguf_keeps_its_own_metadata(tiny_f16: Path, tmp_path: Path) -> None:
-    from strop.deploy import container
-
     merge(tiny_f16, None, tmp_path / "q8.gguf", quant="Q8_0")
     base = resolve(f"gguf:{tmp_path / 'q8.gguf'}", tmp_path / "models")
     path = base_gguf(base, tmp_path / "builds")
     before, after = (container.read(one).fields for one in (tmp_path / "q8.gguf", path))
     assert [key for key in before if before[key] != after[key]] == ["general.file_type"]
-    assert {tensor.type for name, tensor in read_info(path).tensors.items() if "norm" not in name} == {1}
+    assert {tensor.type for name, tensor in container.read(path).tensors.items() if "norm" not in name} == {1}
 
 
 def test_two_bases_have_two_folders(tiny: BaseModel, tiny_f16: Path, tmp_path: Path) -> None:
@@ -63,10 +62,11 @@ def test_a_build_says_what_is_in_it(
     assert made == read_build(tmp_path / "build")
     assert (made.folder, made.gguf, made.quant) == (tmp_path / "build", tmp_path / "build" / "model.gguf", quant)
     assert made.sha256 == sha256_file(made.gguf)
-    assert made.adapter_sha256 == adapter_sha256(tiny_adapter) == read_info(made.gguf).adapter_sha256
+    file = container.read(made.gguf)
+    assert made.adapter_sha256 == adapter_sha256(tiny_adapter) == metadata(file, ADAPTER_KEY)
     assert (made.merged["tensors"], made.merged["fallbacks"]) == (14, [])
     assert 0.01 < made.merged["max_abs_delta"] < 1
-    assert read_info(made.gguf).file_type == file_type
+    assert metadata(file, "general.file_type") == file_type
     assert sorted(path.name for path in made.folder.iterdir()) == ["manifest.json", "model.gguf"]
     assert read_manifest(made.folder)["base"] == tiny.facts()
 
@@ -90,14 +90,11 @@ def test_the_bare_base_is_a_build_too(tiny: BaseModel, tiny_f16: Path, tmp_path:
 def test_a_build_differs_from_its_base_by_the_comment_before_the_template(
     tiny: BaseModel, tiny_f16: Path, tmp_path: Path
 ) -> None:
-    from strop.deploy import container
-
     made = build(tiny, tiny_f16, None, tmp_path / "build", "F16")
     before, after = container.read(tiny_f16).fields, container.read(made.gguf).fields
     assert [*before] == [*after]
     assert [key for key in before if before[key] != after[key]] == [TEMPLATE_KEY]
     assert after[TEMPLATE_KEY].value() == GUARD + before[TEMPLATE_KEY].value()
-    assert read_info(tiny_f16).chat_template == before[TEMPLATE_KEY].value()
 
 
 def test_an_adapter_that_cannot_be_merged_leaves_nothing(

@@ -15,7 +15,7 @@ from strop.deploy.certificate import answers
 from strop.deploy.certificate.file import METADATA, VOCABULARY
 from strop.deploy.certificate.form import EFFECT, MERGE, QUANTISED
 from strop.deploy.certify import Certificate, Check, Origin, Served, certificate_from, certify, names, spoken
-from strop.deploy.targets.llamacpp import LlamaServer
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.errors import NotCertified, TargetError
 from strop.trainer.models import BaseModel
 

@@ -18,8 +18,9 @@ import pytest
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
+from strop.deploy import container
 from strop.deploy.convert import convert
-from strop.deploy.gguf import read_info
+from strop.deploy.gguf import TEMPLATE_KEY, metadata
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.errors import BadTrainingFile, TargetError
 from strop.trainer.render import Renderer
@@ -105,7 +106,7 @@ def template_of(request: pytest.FixtureRequest) -> Callable[[str], str]:
 
     def text(family: str) -> str:
         if family == "smollm2":
-            return str(read_info(request.getfixturevalue("smollm2_gguf")).chat_template)
+            return str(metadata(container.read(request.getfixturevalue("smollm2_gguf")), TEMPLATE_KEY))
         return (Path(trl.__file__).parent / "chat_templates" / f"{family}.jinja").read_text(encoding="utf-8")
 
     return text

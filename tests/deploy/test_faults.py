@@ -16,7 +16,7 @@ import pytest
 
 from strop.deploy.release import release, repair, rollback
 from strop.deploy.settings import OllamaSettings
-from strop.deploy.targets import ollama as ollama_target
+from strop.deploy.targets import ollama_alias
 from strop.deploy.targets.ollama import OllamaTarget
 from strop.deploy.versions import Version, Versions
 from strop.errors import StropError
@@ -263,7 +263,7 @@ def add(versions: Versions, fakes: ModuleType, folder: Path, number: int) -> Non
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ollama_target, "_COPY_PAUSE_S", 0.0)
+    monkeypatch.setattr(ollama_alias, "_PAUSE_S", 0.0)
 
 
 @pytest.fixture(autouse=True)

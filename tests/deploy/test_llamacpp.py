@@ -18,7 +18,8 @@ from transformers import AutoTokenizer
 
 from strop.deploy.targets import llamacpp
 from strop.deploy.targets.base import Generation
-from strop.deploy.targets.llamacpp import LlamaCppTarget, LlamaServer
+from strop.deploy.targets.llamacpp import LlamaCppTarget
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.deploy.versions import Version
 from strop.deploy.weights import load_into
 from strop.errors import Missing, TargetDown, TargetError

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from strop.deploy.gguf import read_info
+from strop.deploy.container import read
+from strop.deploy.gguf import metadata
 from strop.deploy.settings import OllamaSettings
 from strop.deploy.targets.modelfile import modelfile
 from strop.errors import DeployError
@@ -18,7 +19,7 @@ def test_it_says_what_our_own_tags_say(tiny_f16: Path) -> None:
 
 
 def test_the_context_is_no_longer_than_the_model_s(tiny_f16: Path) -> None:
-    trained = read_info(tiny_f16).context_length
+    trained = metadata(read(tiny_f16), "llama.context_length")
     assert f"num_ctx {trained}\n" in modelfile(tiny_f16, OllamaSettings(num_ctx=10_000_000))
 
 

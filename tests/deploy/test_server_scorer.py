@@ -14,7 +14,8 @@ from strop.deploy.convert import convert
 from strop.deploy.scorer import GgufScorer
 from strop.deploy.served import served_model
 from strop.deploy.server_scorer import ServerScorer
-from strop.deploy.targets.llamacpp import LlamaCppTarget, LlamaServer
+from strop.deploy.targets.llamacpp import LlamaCppTarget
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.errors import TargetError
 
 ITEMS: list[Any] = [

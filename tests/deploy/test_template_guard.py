@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from strop.deploy.certificate.file import METADATA, TEMPLATE
-from strop.deploy.container import field
+from strop.deploy.container import field, read
 from strop.deploy.convert import convert
-from strop.deploy.gguf import TEMPLATE_KEY, merge, read_info
+from strop.deploy.gguf import TEMPLATE_KEY, merge, metadata
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.targets.ollama_template import go_template_for
 from strop.deploy.template_guard import GUARD, guarded, plain
@@ -120,7 +120,7 @@ def test_llama_server_renders_the_same(tiny_base: Path, families: dict[str, str]
     (tmp_path / "base" / "chat_template.jinja").write_bytes(jinja.encode())
     convert(tmp_path / "base", tmp_path / "bare.gguf")
     merge(tmp_path / "bare.gguf", None, tmp_path / "guarded.gguf", quant="F16", guard=True)
-    assert read_info(tmp_path / "guarded.gguf").chat_template == guarded(jinja)
+    assert metadata(read(tmp_path / "guarded.gguf"), TEMPLATE_KEY) == guarded(jinja)
     target, said = LlamaCppTarget(context_tokens=256, slots=1, threads=1), []
     for name in ("bare", "guarded"):
         with target.serve_file(tmp_path / f"{name}.gguf") as server:
@@ -147,7 +147,7 @@ def test_the_certificate_reads_the_template_behind_the_comment(
         return {check.name: check.ok for check in found.checks}
 
     assert all(checks(tmp_path / "build.gguf").values())
-    jinja = str(read_info(tiny_f16).chat_template)
+    jinja = str(metadata(read(tiny_f16), TEMPLATE_KEY))
     changes: dict[str, Callable[[str], str]] = {
         "the template": lambda text: guarded(text.replace("user", "User") + " "),
         "the comment": lambda text: guarded(text).replace("word for word", "word by word"),

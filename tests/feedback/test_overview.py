@@ -191,7 +191,7 @@ def test_a_list_can_be_narrowed(feedback):
 
 
 def test_a_long_list_is_read_in_pages(feedback, monkeypatch):
-    monkeypatch.setattr("strop.feedback.ledger._PAGE_ROWS", 3)
+    monkeypatch.setattr("strop.feedback.database._PAGE_ROWS", 3)
     with feedback.ledger.transaction():
         stored = [feedback.record(prompt="p", answer=f"{number}") for number in range(11)]
     assert [one.id for one in overview.newest(feedback.ledger, 8)] == stored[:2:-1]

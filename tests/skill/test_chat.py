@@ -14,7 +14,7 @@ import pytest
 
 from strop import chat, judge, night
 from strop.config import load, save
-from strop.deploy.targets.llamacpp import LlamaServer
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.deploy.versions import Versions
 from strop.errors import UsageError
 from strop.home import Home

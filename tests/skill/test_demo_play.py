@@ -15,7 +15,7 @@ from strop import judge, nightsteps, setup
 from strop.config import load
 from strop.demo import kept, play
 from strop.demo.person import wishes
-from strop.deploy.targets.llamacpp import LlamaServer
+from strop.deploy.targets.llamacpp_api import LlamaServer
 from strop.deploy.versions import Versions
 from strop.feedback import FeedbackCollector, Ledger
 from strop.files import read_manifest, write_json

@@ -17,9 +17,10 @@ import filelock
 import psutil
 import pytest
 
-from strop import doctor
+from strop import detect, doctor
 from strop.config import Config, load, save
-from strop.doctor import Check, check, check_ollama, numbers
+from strop.detect import version_numbers
+from strop.doctor import Check, check, check_ollama
 from strop.feedback import FeedbackCollector
 from strop.home import Home
 from strop.journal import Journal
@@ -148,7 +149,7 @@ def test_a_held_night_lock_is_told(home: Home) -> None:
 
 
 def test_a_base_install_is_well_and_says_how_to_get_the_rest(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "version", lambda name: "0.1.0" if name == "strop" else None)
+    monkeypatch.setattr(doctor, "installed_version", lambda name: "0.1.0" if name == "strop" else None)
     every = {one.name: one for one in check(home, {})}
     for name in ("torch", "transformers", "trl", "peft", "xllamacpp"):
         assert every[name].ok is None
@@ -160,7 +161,7 @@ def test_a_base_install_is_well_and_says_how_to_get_the_rest(home: Home, monkeyp
 def test_a_torch_that_runs_code_from_files_is_red(
     home: Home, monkeypatch: pytest.MonkeyPatch, version: str, ok: bool
 ) -> None:
-    monkeypatch.setattr(doctor, "version", lambda name: version)
+    monkeypatch.setattr(doctor, "installed_version", lambda name: version)
     assert found(home, "torch").ok is ok
 
 
@@ -209,12 +210,12 @@ def test_an_ollama_that_answers_on_the_network_is_pointed_out(monkeypatch: pytes
     address = SimpleNamespace(family=socket.AF_INET, address="192.0.2.7")
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": [address]})
     monkeypatch.setattr(socket, "create_connection", connect)
-    assert doctor.open_to_others("http://127.0.0.1:11434") is answers
+    assert detect.open_to_others("http://127.0.0.1:11434") is answers
     assert asked == [("192.0.2.7", 11434)]
 
 
 def test_an_ollama_elsewhere_is_said_to_be_open_to_others() -> None:
-    assert doctor.open_to_others("http://192.0.2.7:11434")
+    assert detect.open_to_others("http://192.0.2.7:11434")
 
 
 def test_a_token_is_found_and_never_shown(home: Home) -> None:
@@ -228,7 +229,7 @@ def test_a_token_is_found_and_never_shown(home: Home) -> None:
     ("text", "parsed"), [("2.13.0+cpu", (2, 13, 0)), ("v0.17", (0, 17)), ("0.17.1-rc2", (0, 17, 1)), ("nightly", ())]
 )
 def test_the_numbers_of_a_version_are_read(text: str, parsed: tuple[int, ...]) -> None:
-    assert numbers(text) == parsed
+    assert version_numbers(text) == parsed
 
 
 def test_the_doctor_loads_nothing_heavy(home: Home) -> None:

@@ -95,7 +95,8 @@ def test_after_a_test_it_is_the_fresh_ones_that_are_asked_for(home: Home, nights
     with Ledger.open(home.ledger_db) as ledger, Journal(home.state_db) as journal:
         gate = [row["interaction_id"] for row in ledger.query("SELECT interaction_id FROM places WHERE side = 'gate'")]
         record_test(ledger, gate, "one")
-        journal.add_test(Test(1, 0.05, (), False, 0.5))
+        step = journal.start_step(journal.start_run("test", ""), "gate", "one")
+        journal.finish_step(step, seconds=0.1, test=Test(1, 0.05, (), False, 0.5))
     nights.correct(home, 4, 40)
     error = heard(home)
     assert isinstance(error, NothingToDo)

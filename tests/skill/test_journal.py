@@ -22,6 +22,12 @@ def spent(night: int, p_value: float = 0.4, alpha: float = 0.05) -> Test:
     return Test(night=night, alpha=alpha, items=("a", "b"), promoted=False, p_value=p_value)
 
 
+def spend(journal: Journal, test: Test) -> None:
+    """A night whose gate made this test."""
+    step = journal.start_step(journal.start_run("manual", ""), "gate", f"of night {test.night}")
+    journal.finish_step(step, seconds=1.0, test=test)
+
+
 def test_a_run_is_open_until_it_is_finished(path: Path) -> None:
     with Journal(path) as journal:
         run = journal.start_run("manual", "c0ffee")
@@ -129,18 +135,16 @@ def test_runs_come_newest_first_and_since_a_moment(path: Path) -> None:
 
 def test_the_tests_of_the_gate_come_back_as_they_were(path: Path) -> None:
     with Journal(path) as journal:
-        step = journal.start_step(journal.start_run("manual", ""), "gate", "in")
-        journal.finish_step(step, seconds=1.0, test=spent(1, p_value=0.25))
-        journal.add_test(spent(2))
+        spend(journal, spent(1, p_value=0.25))
+        spend(journal, spent(2))
     with Journal(path) as journal:
         assert journal.tests() == (spent(1, p_value=0.25), spent(2))
 
 
 def test_a_test_that_cannot_be_kept_leaves_its_step_open(path: Path) -> None:
     with Journal(path) as journal:
-        run = journal.start_run("manual", "")
-        journal.add_test(spent(1))
-        step = journal.start_step(run, "gate", "in")
+        spend(journal, spent(1))
+        step = journal.start_step(journal.start_run("manual", ""), "gate", "in")
         with pytest.raises(StropError, match="tested already"):
             journal.finish_step(step, seconds=1.0, test=spent(1))
         assert journal.done_step("gate", "in") is None
@@ -151,7 +155,7 @@ def test_a_test_that_cannot_be_kept_leaves_its_step_open(path: Path) -> None:
 def test_a_p_value_that_is_none_is_refused(path: Path, bad: float) -> None:
     with Journal(path) as journal:
         with pytest.raises(StropError, match="within 0 and 1"):
-            journal.add_test(spent(1, p_value=bad))
+            spend(journal, spent(1, p_value=bad))
         assert journal.tests() == ()
 
 
@@ -171,12 +175,12 @@ def test_the_pragmas_are_those_that_make_a_commit_durable(path: Path) -> None:
 
 def test_a_journal_of_the_first_schema_is_brought_up_and_keeps_its_tests(path: Path) -> None:
     with Journal(path) as journal:
-        journal.add_test(spent(1))
+        spend(journal, spent(1))
         journal._db.execute("ALTER TABLE tests DROP COLUMN skill_vs_base")
         journal._db.execute("UPDATE schemas SET version = 1 WHERE owner = 'journal'")
     later = Test(night=2, alpha=0.01, items=(), promoted=True, p_value=0.002, skill_vs_base=-0.012)
     with Journal(path) as journal:
-        journal.add_test(later)
+        spend(journal, later)
     with Journal(path) as journal:
         assert journal.tests() == (spent(1), later)
 

@@ -12,8 +12,9 @@ import pytest
 from strop import quant
 from strop.config import load, save
 from strop.deploy.certify import Certificate, Check
+from strop.deploy.container import read
 from strop.deploy.convert import convert
-from strop.deploy.gguf import read_info
+from strop.deploy.gguf import TEMPLATE_KEY, metadata
 from strop.files import sha256_file, whole_folder, write_manifest
 from strop.home import Home
 from strop.trainer.stored import stored
@@ -149,7 +150,7 @@ def test_an_adapter_becomes_a_certified_gguf(home: Home, adapter: Path, tmp_path
     assert all(check["ok"] for check in told.json["certificate"])
     assert (told.json["quant"], told.json["to"]) == (load(home).quant, str(tmp_path / "mine.gguf"))
     assert sha256_file(tmp_path / "mine.gguf") == told.json["sha256"]
-    assert read_info(tmp_path / "mine.gguf").chat_template
+    assert metadata(read(tmp_path / "mine.gguf"), TEMPLATE_KEY)
     assert not list(home.builds.glob(".export-*"))
 
 
@@ -287,12 +288,12 @@ def test_auto_takes_the_smallest_type_within_the_bound(home: Home, adapter: Path
     told = strop(home, "models", "export", str(adapter), "--to", str(tmp_path / "a.gguf"), "--quant", "auto", "--json")
     assert (told.code, told.json["quant"]) == (0, "Q4_K_M")
     assert told.json["divergence"]["measured"]["Q4_K_M"]["positions"] >= 256
-    assert read_info(tmp_path / "a.gguf").file_type == 15
+    assert metadata(read(tmp_path / "a.gguf"), "general.file_type") == 15
     save(home, {"quant_max_kl": 1e-9})
     told = strop(home, "models", "export", str(adapter), "--to", str(tmp_path / "b.gguf"), "--quant", "auto")
     assert "MB, F16)" in told.out
     assert "at most 1e-09 is allowed" in told.out
-    assert read_info(tmp_path / "b.gguf").file_type == 1
+    assert metadata(read(tmp_path / "b.gguf"), "general.file_type") == 1
 
 
 def test_the_same_export_again_is_neither_measured_nor_certified_again(

@@ -18,7 +18,7 @@ import filelock
 import pytest
 from filelock import FileLock
 
-from strop import hours, judge, night, nightsteps
+from strop import gate_step, hours, judge, night, nightsteps
 from strop.config import load, save
 from strop.deploy.release import rollback
 from strop.deploy.versions import Version, Versions
@@ -560,7 +560,7 @@ def test_held_out_prompts_that_do_not_fit_the_server_are_left_out_and_said(
     scripted = nights.scripted(WON)
     monkeypatch.setattr(judge, "judged", lambda *args: asked.append(len(args[4])) or scripted(*args))
     with monkeypatch.context() as patch:
-        patch.setattr(nightsteps, "GATE_CONTEXT_TOKENS", 48)
+        patch.setattr(gate_step, "GATE_CONTEXT_TOKENS", 48)
         told = partial(play, trained, watch=watch)()
     (left,) = asked
     assert 0 < left < 30

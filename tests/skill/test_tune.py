@@ -13,7 +13,8 @@ import pytest
 from strop import setup, tune
 from strop.config import load, save
 from strop.deploy.certify import Certificate, Check
-from strop.deploy.gguf import read_info
+from strop.deploy.container import read
+from strop.deploy.gguf import TEMPLATE_KEY, metadata
 from strop.deploy.targets import llamacpp
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.versions import Versions
@@ -96,7 +97,7 @@ def mine(tiny_base: Path, tmp_path: Path) -> tuple[str, ...]:
 def test_the_file_is_there_whole_and_answers(tuned: Tuned) -> None:
     assert sha256_file(tuned.file) == tuned.report.sha256
     assert tuned.file.stat().st_size == tuned.report.bytes
-    assert read_info(tuned.file).chat_template
+    assert metadata(read(tuned.file), TEMPLATE_KEY)
     assert [path.name for path in tuned.file.parent.iterdir()] == ["mine.gguf"]
     with LlamaCppTarget(context_tokens=256, slots=1, threads=1).serve_file(tuned.file) as server:
         (answer,) = server.generate([[{"role": "user", "content": "What is number 3?"}]], max_tokens=8)

@@ -39,13 +39,29 @@ def run_grpo(
     Raises NotEnoughData where no group had answers of different worth, and TrainingFailed where a check fails.
     """
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
 
     answers = answers_a_step(stage, recipe, len(rows))
     tasks = filled(rows, answers // stage.generations, recipe.seed)
     # What a check expects is any JSON, which a column cannot hold: the row's number stands for it.
     data = Dataset.from_list([{"prompt": list(task.prompt_ids), "task": number} for number, task in enumerate(tasks)])
-    told = GRPOConfig(
+    seen: list[Progress] = []
+
+    def noted(at: Progress) -> None:
+        seen.append(at)
+        on(at)
+
+    before = [one for one in place.records if one["stage"] == "grpo"] if place is not None else []
+    told = _arguments(stage, recipe, scratch, answers)
+    loss = fit(_task_trainer(tasks), model, tokenizer, told, data, stage, noted, place=place)
+    _check_learned([*before, *(at.metrics for at in seen)], stage.generations)
+    return loss
+
+
+def _arguments(stage: StageRecipe, recipe: Recipe, scratch: Path, answers: int) -> Any:
+    """TRL's settings for `answers` answers a step."""
+    from trl import GRPOConfig
+
+    return GRPOConfig(
         **arguments(stage, recipe, scratch) | {"per_device_train_batch_size": answers // recipe.accumulation},
         num_generations=stage.generations,
         max_completion_length=stage.answer_tokens,
@@ -53,6 +69,11 @@ def run_grpo(
         beta=0.0,
         shuffle_dataset=False,  # `filled` has
     )
+
+
+def _task_trainer(tasks: Sequence[TaskExample]) -> Any:
+    """TRL's trainer, which scores an answer by the check of its task; the column `task` is its place in `tasks`."""
+    from trl import GRPOTrainer
 
     def worth(completions: Sequence[str], task: Sequence[int], **others: Any) -> list[float]:
         asked = [tasks[number] for number in task]
@@ -72,23 +93,18 @@ def run_grpo(
             self.place.count(int(made["prompt_mask"].sum() + made["completion_mask"].sum()))
             return made
 
-    seen: list[Progress] = []
+    return TaskTrainer
 
-    def noted(at: Progress) -> None:
-        seen.append(at)
-        on(at)
 
-    before = [one for one in place.records if one["stage"] == "grpo"] if place is not None else []
-    loss = fit(TaskTrainer, model, tokenizer, told, data, stage, noted, place=place)
-    steps = [*before, *(at.metrics for at in seen)]
+def _check_learned(steps: Sequence[Mapping[str, Any]], generations: int) -> None:
+    """Raises NotEnoughData where no group had answers of different worth."""
     if all(one[_ALIKE] == 1.0 for one in steps):
         raise NotEnoughData(
-            f"nothing was learned: all {stage.generations} answers to a task always scored the same "
+            f"nothing was learned: all {generations} answers to a task always scored the same "
             f"({fmean(one['reward'] for one in steps):.2f} on average)",
             hint="tasks that the model sometimes gets right, a check that gives part of the points, or more answers a "
             "task: --generations",
         )
-    return loss
 
 
 def answers_a_step(stage: StageRecipe, recipe: Recipe, tasks: int) -> int:
