@@ -1,7 +1,8 @@
 """Deterministic graders for generated answers, and the text similarity that the wanted test rests on.
 
 A grader says 1.0 or 0.0. None may be pleased by an answer that hedges: repeating the question's options, listing many
-numbers or rambling on does not pass, or a long-winded model would look four points better than it is.
+numbers or rambling on does not pass, or a long-winded model would look four points better than it is. Words are
+counted as `strop.words` has it: in Chinese, Japanese and Thai each letter is one.
 
     number    {"value": 8, "tolerance": 0}            the last number stated, of at most three, in a short answer
     exact     {"value": "lisbon" or [..]}             the whole answer, without case and outer punctuation
@@ -27,6 +28,7 @@ from typing import Any
 
 from strop.errors import BadSuite
 from strop.evaluation.schema import fits
+from strop.words import count
 
 Grader = Mapping[str, Any]
 
@@ -122,7 +124,7 @@ def _schema(grader: Grader, answer: str) -> bool:
 
 
 def _length(grader: Grader, answer: str) -> bool:
-    return int(grader.get("min_words", 1)) <= len(answer.split()) <= int(grader.get("max_words", sys.maxsize))
+    return int(grader.get("min_words", 1)) <= count(answer) <= int(grader.get("max_words", sys.maxsize))
 
 
 def _language(grader: Grader, answer: str) -> bool:
@@ -236,7 +238,7 @@ def _has_word(text: str, word: str) -> bool:
 
 
 def _too_long(grader: Grader, answer: str) -> bool:
-    return len(answer.split()) > int(grader.get("max_words", MAX_WORDS))
+    return count(answer) > int(grader.get("max_words", MAX_WORDS))
 
 
 _CHRF_ORDER = 6  # character n-grams of one to six, as chrF has them

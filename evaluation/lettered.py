@@ -1,7 +1,9 @@
-"""Choice items for a model whose likelihoods cannot be read: lettered, answered in words, graded by the letter.
+"""Choice items for a model whose likelihoods cannot be read: lettered, answered in words, read by the letter.
 
 That is another measure than likelihood: a small model may know the answer and not keep to letters. Figures of the two
 are not compared, so both models of a comparison are asked the same way.
+
+An answer that names no letter has chosen nothing: it is unread and no wrong answer (`probes.replies.score`).
 
 Which choice gets which letter is drawn by the item's id, the same every time: where the right one stands first in a
 file, a model that always says "A" is right by chance only.
@@ -13,7 +15,8 @@ from dataclasses import replace
 from string import ascii_uppercase
 
 from strop.errors import BadSuite
-from strop.evaluation.probes.items import Messages, Probe
+from strop.evaluation.probes.graders import LETTER
+from strop.evaluation.probes.items import Messages, Probe, asked
 from strop.evaluation.suites import SuiteItem
 from strop.files import sha256_bytes
 
@@ -21,8 +24,8 @@ ANSWER_TOKENS = 32
 _ASK = "Answer with the letter of the right choice and nothing else."
 
 
-def lettered(items: Sequence[SuiteItem]) -> tuple[SuiteItem, ...]:
-    """The items, choice items made graded ones. Raises BadSuite for more choices than there are letters."""
+def lettered(items: Sequence[SuiteItem]) -> tuple[SuiteItem | Probe, ...]:
+    """The items, choice items made probes. Raises BadSuite for more choices than there are letters."""
     return tuple(_item(item) if item.choices else item for item in items)
 
 
@@ -33,21 +36,20 @@ def lettered_probe(probe: Probe) -> Probe:
     """
     if not probe.choices:
         return probe
-    lines, pattern = _asked(probe.id, probe.choices, probe.answer)
+    lines, expected = _asked(probe.id, probe.choices, probe.answer)
     plain, pressed = (_with(messages, lines) for messages in (probe.messages, probe.pressed))
     told = replace(probe, messages=plain, pressed=pressed, choices=(), answer=-1)
-    return replace(told, grader="letter", expected=pattern, max_tokens=ANSWER_TOKENS)
+    return replace(told, grader=LETTER, expected=expected, max_tokens=ANSWER_TOKENS)
 
 
-def _item(item: SuiteItem) -> SuiteItem:
-    lines, pattern = _asked(item.id, item.choices, item.answer)
-    grader = {"kind": "regex", "pattern": pattern}
-    prompt = f"{item.prompt}\n{lines}"
-    return replace(item, prompt=prompt, choices=(), answer=-1, grader=grader, max_tokens=ANSWER_TOKENS)
+def _item(item: SuiteItem) -> Probe:
+    return lettered_probe(
+        Probe(item.suite, item.id, item.cluster, asked(item.prompt), choices=item.choices, answer=item.answer)
+    )
 
 
 def _asked(name: str, choices: Sequence[str], answer: int) -> tuple[str, str]:
-    """What follows the question, and the pattern of an answer that picks the right choice."""
+    """What follows the question, and what is expected: the right letter, and the pattern of naming any."""
     if len(choices) > len(ascii_uppercase):
         raise BadSuite(
             f"item {name!r} has {len(choices)} choices, more than there are letters",
@@ -55,8 +57,8 @@ def _asked(name: str, choices: Sequence[str], answer: int) -> tuple[str, str]:
         )
     order = sorted(range(len(choices)), key=lambda place: sha256_bytes(f"{name}\n{place}".encode()))
     lines = [f"{letter}. {choices[place]}" for letter, place in zip(ascii_uppercase, order, strict=False)]
-    pattern = _pattern(ascii_uppercase[order.index(answer)], choices[answer])
-    return "\n".join([*lines, _ASK]), pattern
+    named = "|".join(_pattern(letter, choices[place]) for letter, place in zip(ascii_uppercase, order, strict=False))
+    return "\n".join([*lines, _ASK]), f"{ascii_uppercase[order.index(answer)]}\n(?i){named}"
 
 
 def _with(messages: Messages, lines: str) -> Messages:
@@ -68,4 +70,4 @@ def _pattern(letter: str, choice: str) -> str:
     """The letter alone, in brackets or stars, after "answer:", or with its choice spelled out: "(B) Lisbon."."""
     said = r"\s+".join(re.escape(word) for word in choice.split())
     opening = r"(?:(?:the\s+)?(?:correct\s+|right\s+)?answer(?:\s+is)?:?\s*)?"
-    return rf"(?i){opening}[(\[*]*{letter}[)\]*.:]*(?:\s*{said}\**\.?)?"
+    return rf"(?P<{letter}>{opening}[(\[*]*{letter}[)\]*.:]*(?:\s*{said}\**\.?)?)"

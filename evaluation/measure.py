@@ -29,11 +29,15 @@ class Measured:
     """A score, or the reason why there is none (then `value` is NaN).
 
     `degenerate` says why the answer it was read from is none (empty, or stuck in a loop), where that was looked at.
+    `unread`: the error is that nothing can be read from an answer that came; asked again it would be the same. `said`
+    is what the answer comes to, short, by which it is seen where all answers are one.
     """
 
     value: float = nan
     error: str | None = None
     degenerate: str | None = None
+    unread: bool = False
+    said: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,13 @@ Both models answer the prompt, and both read how likely they find some correctio
 
    Closer where both toward and toward - away exceed epsilon; further where toward < -epsilon; else the same. `toward`
    has to carry it: where the incumbent is the very model that wrote the rejected answer, *any* change moves away from
-   it, so a margin alone would call every change an improvement.
+   it, so a margin alone would call every change an improvement. "Further from the rejected" is read beside that, not
+   by itself: it must not come nearer to the rejected answer by as much as to the chosen one. Both answers are about
+   one question, so where the incumbent is no longer who wrote the rejected answer, an answer that says more of what
+   was asked comes nearer to both. On nine recorded nights of SmolLM2-135M over its base (656 items) `away < -epsilon`
+   besides would change no outcome; of two models trained on the same corrections, one of which won 89 to 8 over the
+   base on 100 held-out ones and the other drew 47 to 47, the first wins 48 to 26 over the second (p = 0.007), and would
+   lose 10 to 25: of its 62 answers closer to the chosen 32 are closer to the rejected as well.
 
 2. *No less specific?* s = how much likelier the item's own correction is under its own prompt than other items'
    corrections are there, and than it is under their prompts (`specificity`). A manner shared by all corrections raises

@@ -6,10 +6,11 @@ killed goes on behind its last whole block, and the same question twice is measu
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from strop.subject import Subject
 Asked = SuiteItem | Probe
 BLOCK = 32  # items; of an endpoint, twice as many as are asked at a time
 _PART = "evaluate"
-_READING = 2  # how answers are read into scores; another number where that changes: what is kept is the scores
+_READING = 3  # how answers are read into scores; another number where that changes: what is kept is the scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,13 @@ class Measurement:
 
     @property
     def errors(self) -> int:
-        """Items without a score."""
+        """Items without a score, those among them that were answered and could not be read."""
         return sum(score.error is not None for score in self.scores.values())
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing at all was measured."""
+        return self.errors == len(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class Row:
     """One line of the table: a suite's rate, how it was asked, and the difference to the other model, if any.
 
     `degenerate` counts the probes whose answer was empty or stuck in a loop; None where no probe was answered.
+    `unread` counts the answers that were no measurement, by what they did ("named no letter"); they are errors of the
+    rate as well.
     """
 
     source: str
@@ -92,6 +100,8 @@ class Row:
     difference: Paired | None = None
     degenerate: int | None = None
     against_degenerate: int | None = None
+    unread: Mapping[str, int] = field(default_factory=dict)
+    against_unread: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,11 @@ class Result:
     asked: tuple[Asked, ...]
     ours: Measurement
     theirs: Measurement | None
+
+    @property
+    def blank(self) -> bool:
+        """Whether one of the models has not one score on it."""
+        return self.ours.blank or (self.theirs is not None and self.theirs.blank)
 
     def rows(self) -> list[Row]:
         """The source's lines of the table."""
@@ -124,7 +139,8 @@ class Result:
 
     def _row(self, one: Rate, other: Rate | None = None, apart: Paired | None = None) -> Row:
         ours, theirs = (self._degenerate(one.suite, side) for side in (self.ours, self.theirs))
-        return Row(self.source.name, one, self._how(one.suite), other, apart, ours, theirs)
+        unread, others = (self._unread(one.suite, side) for side in (self.ours, self.theirs))
+        return Row(self.source.name, one, self._how(one.suite), other, apart, ours, theirs, unread, others)
 
     def _of(self, suite: str) -> Iterator[tuple[Asked, Asked]]:
         pairs = zip(self.source.items, self.asked, strict=True)
@@ -138,6 +154,10 @@ class Result:
         if side is None or not answered:
             return None
         return sum(side.scores[name].degenerate is not None for name in answered)
+
+    def _unread(self, suite: str, side: Measurement | None) -> Mapping[str, int]:
+        scores = [side.scores[item.id] for item, _ in self._of(suite)] if side is not None else []
+        return Counter(score.error for score in scores if score.unread and score.error is not None)
 
 
 def sources(names: Sequence[str], limit: int | None) -> list[Source]:
@@ -170,7 +190,7 @@ def evaluate(subject: Subject, against: Subject | None, asked: Sequence[Source],
     """Measure one model, or two, on all sources.
 
     Where one of the two cannot tell likelihoods, both are asked by letter. Raises EvaluationError where not one item
-    could be measured, and what opening a model raises; errors of single items are in the results.
+    could be measured, failed or unread, and what opening a model raises; errors of single items are in the results.
     """
     by_letter = not (subject.scores and (against is None or against.scores))
     put = [_lettered(source.items) if by_letter else source.items for source in asked]
@@ -196,11 +216,20 @@ def _measured(subject: Subject, sources: Sequence[Sequence[Asked]], where: Where
     run = _Run(subject, where, sum(map(len, sources)))
     with ExitStack() as stack:
         found = [run.measure(items, lambda: stack.enter_context(subject.opened())) for items in sources]
-    if run.failed == run.total:
-        first = next(score.error for one in found for score in one.scores.values())
-        at = "check its address, --model-name and --token-env" if subject.address else "strop doctor"
-        raise EvaluationError(f"nothing could be measured of {subject.name}: {first}", hint=at)
+    if all(one.blank for one in found):
+        why, hint = _why([score for one in found for score in one.scores.values()], subject)
+        raise EvaluationError(f"nothing could be measured of {subject.name}: {why}", hint=hint)
     return found
+
+
+def _why(scores: Sequence[Measured], subject: Subject) -> tuple[str, str]:
+    """Why none of these is a score, and what to do about it."""
+    failed = next((score.error for score in scores if not score.unread and score.error is not None), None)
+    if failed is None:
+        counts = Counter(score.error for score in scores)
+        why = "; ".join(f"{count} of {len(scores)} answers {error}" for error, count in counts.most_common())
+        return why, "an endpoint is judged by what it says; a model on this machine by its likelihoods too"
+    return failed, "check its address, --model-name and --token-env" if subject.address else "strop doctor"
 
 
 class _Run:
@@ -223,15 +252,15 @@ class _Run:
             kept = self._where.kept(self._subject, _PART, [_READING, *(asdict(item) for item in block)])
             data = self._where.read(kept)
             if data is not None:
-                scores.update({name: Measured(float(value), None, why) for name, (value, why) in data.items()})
+                scores.update({name: _restored(row) for name, row in data.items()})
                 known += len(block)
             else:
                 found = self._block(block, opened)
                 scores.update(found)
-                errors = [one.error for one in found.values()]
-                self._where.write(kept, errors, {name: [one.value, one.degenerate] for name, one in found.items()})
+                errors = [one.error for one in found.values() if not one.unread]
+                self._where.write(kept, errors, {name: _plain(one) for name, one in found.items()})
             self._tell(len(block))
-        return Measurement(scores, known)
+        return Measurement(probes.alike([item for item in items if isinstance(item, Probe)], scores), known)
 
     def _block(self, block: Sequence[Asked], opened: Callable[[], Model]) -> dict[str, Measured]:
         if self._dead is not None:
@@ -240,7 +269,7 @@ class _Run:
             if self._model is None:
                 self._model = opened()
             found = self._asked(self._model, block)
-        failed = [one.error for one in found.values() if one.error is not None]
+        failed = [one.error for one in found.values() if _failed(one)]
         self.failed += len(failed)
         if self._dead is None and len(failed) == self._size:
             self._dead = f"not asked: all of the {self._size} before it failed ({failed[0]})"
@@ -251,7 +280,7 @@ class _Run:
         found: dict[str, Measured] = {}
         if self._subject.at_once == 1:
             found = _scores(model, block)
-        alone = [item for item in block if item.id not in found or found[item.id].error is not None]
+        alone = [item for item in block if item.id not in found or _failed(found[item.id])]
         with ThreadPoolExecutor(self._subject.at_once) as pool:
             for part in pool.map(lambda item: _scores(model, [item]), alone):
                 found.update(part)
@@ -269,11 +298,21 @@ def _scores(model: Model, block: Sequence[Asked]) -> dict[str, Measured]:
     probed = [one for one in block if isinstance(one, Probe)]
     found = skill_scores(model, items, batch=BLOCK, temperature=0.0) if items else {}
     replies = probes.measure(model, probed, batch=BLOCK) if probed else {}
-    return {**found, **{probe.id: _score(probe, replies.get(probe.id)) for probe in probed}}
+    return {**found, **{probe.id: probes.read(probe, replies.get(probe.id)) for probe in probed}}
 
 
-def _score(probe: Probe, reply: probes.Reply | None) -> Measured:
-    return replace(probes.score(probe, reply), degenerate=probes.silence(reply))
+def _failed(score: Measured) -> bool:
+    """Whether there was no answer: what was answered is asked once, read or not."""
+    return score.error is not None and not score.unread
+
+
+def _plain(score: Measured) -> dict[str, Any]:
+    """As JSON, which has no NaN."""
+    return asdict(score) | {"value": None if score.error is not None else score.value}
+
+
+def _restored(row: Mapping[str, Any]) -> Measured:
+    return Measured(**{**row, "value": nan if row["value"] is None else float(row["value"])})
 
 
 def _some(items: tuple[Asked, ...], limit: int | None) -> tuple[Asked, ...]:

@@ -22,7 +22,7 @@ from strop.errors import EvaluationError, Missing, UsageError
 from strop.evaluation.compare import proportion_interval
 from strop.evaluation.rates import Rate
 from strop.setup import OnProgress
-from strop.subject import Subject
+from strop.subject import Subject, reachable
 from strop.trainer.models import chat_template
 
 NAME = "lm-eval"
@@ -63,22 +63,18 @@ def run(
 ) -> HarnessResult:
     """Run lm-eval's tasks on the model.
 
-    Raises Missing where lm-eval is not installed, UsageError for a version (its adapter can be asked), EvaluationError
-    with lm-eval's own last words where it failed.
+    A version gets a llama-server of its own and is asked there, as an endpoint is. Raises Missing where lm-eval is not
+    installed, UsageError for a version that Ollama serves (its adapter can be asked), EvaluationError with lm-eval's
+    own last words where it failed.
     """
     if find_spec("lm_eval") is None:
         raise Missing("lm-eval is not installed", hint="pip install 'strop[lm-eval]'")
     if include is not None and not include.is_dir():
         raise UsageError(f"{include} is no folder of tasks", hint="--include-path names a folder with YAML files")
-    job = {
-        **_model(subject),
-        "tasks": list(tasks),
-        "limit": limit,
-        "include": str(include.absolute()) if include else "",
-    }
+    asked = {"tasks": list(tasks), "limit": limit, "include": str(include.absolute()) if include else ""}
     on_progress(NAME, None, ", ".join(tasks))
-    with tempfile.TemporaryDirectory(prefix="strop-lm-eval-") as scratch:
-        out = Path(scratch) / "results.json"
+    with tempfile.TemporaryDirectory(prefix="strop-lm-eval-") as scratch, reachable(subject) as subject:
+        job, out = {**_model(subject), **asked}, Path(scratch) / "results.json"
         try:
             command = [sys.executable, "-P", "-m", "strop.lm_eval_child"]  # -P: no module of the folder it runs in
             child(NAME, command, {**job, "out": str(out)}, environment(subject, online=online), Path.cwd(), on_progress)
@@ -134,7 +130,7 @@ def _model(subject: Subject) -> dict[str, Any]:
         }
         return {"model": "local-chat-completions", "args": args, "chat": True}
     if subject.base is None:
-        raise UsageError("lm-eval reads weights that transformers reads, not a served version", hint="name its adapter")
+        raise UsageError("lm-eval cannot be asked on a version that Ollama serves", hint="name its adapter")
     args = {"pretrained": str(subject.base.folder), "trust_remote_code": False, "dtype": "float32"}
     if subject.adapter is not None:
         args["peft"] = str(subject.adapter)

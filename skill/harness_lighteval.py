@@ -7,6 +7,7 @@ both are new each time. A request that failed counts there as a wrong answer: he
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,13 @@ from strop.errors import EvaluationError, Missing, UsageError
 from strop.files import write_json
 from strop.harness import HarnessResult, TaskRow, child, environment, is_number, task_row
 from strop.setup import OnProgress
-from strop.subject import Subject
+from strop.subject import Subject, reachable
 
 NAME = "lighteval"
 INSTALL = "lighteval[litellm]==0.13.0 litellm==1.66.0 transformers<5 huggingface_hub<1 datasets<5 xxhash<3.7"
 _FAILED = "returning empty response"  # what its log says where it scores a failure
+_REASON = re.compile(r"Error in API call: (?:litellm\.)?([^\r\n]+)")
+_NO_KEY, _ASK, _CHARS = "none", "check the address, --model-name and --token-env", 200
 
 
 def run(
@@ -35,8 +38,8 @@ def run(
 ) -> HarnessResult:
     """Run lighteval's tasks on an endpoint; `python` is the interpreter of its environment, `include` a tasks file.
 
-    Raises Missing without such an interpreter, UsageError for anything but an endpoint, EvaluationError with its own
-    last words where it failed, and where requests failed.
+    A version gets a llama-server of its own. Raises Missing without such an interpreter, UsageError for what has no
+    address, EvaluationError with its own last words where it failed, and where requests failed.
     """
     if python is None or not python.is_file():
         quoted = " ".join(f"'{one}'" for one in INSTALL.split())
@@ -44,22 +47,24 @@ def run(
             "lighteval needs an environment of its own",
             hint=f"python -m venv le && le/bin/pip install {quoted}; then --harness-python le/bin/python",
         )
-    if subject.address is None:
-        raise UsageError("lighteval is asked on endpoints only", hint="--model http://127.0.0.1:8080/v1")
     if include is not None and not include.is_file():
         raise UsageError(f"{include} is no file of tasks", hint="--include-path names a Python file with TASKS_TABLE")
     on_progress(NAME, None, ", ".join(tasks))
-    with tempfile.TemporaryDirectory(prefix="strop-lighteval-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="strop-lighteval-") as scratch, reachable(subject) as subject:
         folder = Path(scratch)
         command = _command(python.absolute(), subject, tasks, include, limit, folder)
-        env = {**environment(subject, online=online), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        # Its client asks nobody without a key, and a server that wants none ignores it.
+        env = {"OPENAI_API_KEY": _NO_KEY, **environment(subject, online=online), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         try:
             said = child(NAME, command, None, env, folder, on_progress)
         except EvaluationError as error:
             error.hint = "a task's data must be on this disk, or --online; a first start fetches a file of its own"
             raise
         if failed := said.lower().count(_FAILED):
-            raise EvaluationError(f"{failed} requests failed, and lighteval took them for wrong answers")
+            why = _first_reason(said, subject.address.token if subject.address else "")
+            raise EvaluationError(
+                f"{failed} requests failed, and lighteval took them for wrong answers{why}", hint=_ASK
+            )
         written = sorted((folder / "out").rglob("results_*.json"))
         if not written:
             raise EvaluationError("lighteval wrote no results", hint="strop --verbose evaluate ...")
@@ -82,12 +87,21 @@ def read(data: Mapping[str, Any]) -> HarnessResult:
     return HarnessResult(NAME, tuple(rows), "0.13", ())
 
 
+def _first_reason(said: str, token: str) -> str:
+    """What the first failed request ended with, short and without the token; nothing where it does not say."""
+    found = _REASON.search(said)
+    if not found:
+        return ""
+    reason = found[1].partition(", waiting ")[0]
+    return f" ({(reason.replace(token, '***') if token else reason)[:_CHARS].strip()})"
+
+
 def _command(
     python: Path, subject: Subject, tasks: Sequence[str], include: Path | None, limit: int | None, folder: Path
 ) -> list[str]:
     """The call; the model's address is in a file, its token in the environment alone."""
     if subject.address is None:
-        raise UsageError("lighteval is asked on endpoints only", hint="--model http://127.0.0.1:8080/v1")
+        raise UsageError("lighteval asks endpoints and served versions only", hint="--model http://127.0.0.1:8080/v1")
     model = {
         "model_name": f"openai/{subject.address.model_name}",
         "provider": "openai",

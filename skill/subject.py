@@ -10,7 +10,7 @@ http://127.0.0.1:8080/v1                      an OpenAI-compatible endpoint, whi
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +21,13 @@ from strop.deploy.endpoint import Address, Endpoint
 from strop.deploy.served import served_model
 from strop.deploy.tags import is_tag
 from strop.deploy.targets.base import Conversation, Generation
+from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.versions import Version, Versions
 from strop.errors import Missing, UsageError
 from strop.evaluation.model import Model
 from strop.home import Home
 from strop.setup import OnProgress, prepare
-from strop.target import open_target
+from strop.target import GATE_CONTEXT_TOKENS, open_target
 from strop.trainer.models import BaseModel, resolve
 from strop.trainer.origin import ADAPTER_CONFIG, adapter_base
 from strop.trainer.plan import choose_precision
@@ -35,6 +36,7 @@ from strop.trainer.supervisor import need_training_packages
 Kind = Literal["version", "adapter", "model", "endpoint"]
 _NUMBERED = re.compile(r"v\d{1,9}")
 _AT_ONCE = 4  # requests to an endpoint at a time
+_LONGEST_S = 600.0  # for one answer of a version
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Subject:
     """One model that can be asked.
 
     `identity` is all that its answers depend on, None where that cannot be known: then nothing of it is kept.
-    `opened` loads or connects. `base`, `adapter` and `address` say where it is, for who asks it in another way.
+    `opened` loads or connects. `base`, `adapter` and `address` say where it is, for who asks it in another way; a
+    version that llama-server serves has none and can be given one (`reachable`).
     """
 
     name: str
@@ -53,6 +56,7 @@ class Subject:
     adapter: Path | None = None
     address: Address | None = None
     at_once: int = 1
+    served: Callable[[], AbstractContextManager[Address]] | None = None
 
     @property
     def scores(self) -> bool:
@@ -63,6 +67,16 @@ class Subject:
 def is_url(name: str) -> bool:
     """Whether `--model` names an endpoint."""
     return name.lower().startswith(("http://", "https://"))
+
+
+@contextmanager
+def reachable(subject: Subject) -> Iterator[Subject]:
+    """The subject with an address, where it has one or a server of its own can be started: that ends with the block."""
+    if subject.served is None:
+        yield subject
+        return
+    with subject.served() as address:
+        yield replace(subject, address=address)
 
 
 def at_endpoint(to: Address, kept_as: str | None) -> Subject:
@@ -125,7 +139,19 @@ def _of_version(name: str, home: Home, config: Config, on_progress: OnProgress) 
             yield model
 
     identity = ("version", version.sha256, base.sha256, target.kind, precision)
-    return Subject(version.tag, "version", identity, opened)
+    served = partial(_served, version) if target.kind == LlamaCppTarget.kind else None
+    return Subject(version.tag, "version", identity, opened, served=served)
+
+
+@contextmanager
+def _served(version: Version) -> Iterator[Address]:
+    """A llama-server of the version's file, on loopback and with a key of its own."""
+    child = LlamaCppTarget(context_tokens=GATE_CONTEXT_TOKENS).start(version.gguf, version.tag)
+    key = child.headers["Authorization"].removeprefix("Bearer ")
+    try:
+        yield Address(f"{child.url}/v1", version.tag, key, _LONGEST_S)
+    finally:
+        child.close()
 
 
 def _version(name: str, home: Home) -> Version | None:

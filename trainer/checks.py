@@ -22,6 +22,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from strop.errors import Missing, StropError, TrainingFailed, UsageError
+from strop.words import count
 
 GROUP = "strop.checks"
 _PATTERN_S = 1.0  # a pattern that takes longer than this on one answer will never be done
@@ -174,7 +175,7 @@ def length(completion: str, expected: Any) -> float:
     given = expected if isinstance(expected, dict) else {}
     if not given or not all(name in _BOUNDS and type(bound) is int and bound > 0 for name, bound in given.items()):
         raise ValueError("min_words, max_words or both are whole numbers above 0")
-    words = len(completion.split())
+    words = count(completion)
     least, most = float(given.get("min_words", 1)), float(given.get("max_words", math.inf))
     if least > most:
         raise ValueError("min_words is above max_words")

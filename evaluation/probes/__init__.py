@@ -54,6 +54,7 @@ from strop.evaluation.probes.replies import (
 )
 from strop.evaluation.probes.tools import tool_calls
 from strop.evaluation.probes.trigger import triggered
+from strop.evaluation.probes.unread import alike, read
 from strop.evaluation.suites import within as spread
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Probe",
     "Replies",
     "Reply",
+    "alike",
     "answers_to",
     "conversations",
     "crept_results",
@@ -71,6 +73,7 @@ __all__ = [
     "never_results",
     "plain",
     "probe_items",
+    "read",
     "restored",
     "results",
     "score",

@@ -19,6 +19,7 @@ from strop.evaluation.measure import Answer
 from strop.evaluation.model import Conversation
 from strop.evaluation.probes.items import Probe, asked
 from strop.evaluation.results import LONGER, LONGER_THAN_BASE, ItemResult
+from strop.words import count
 
 MAX_TOKENS = 96
 
@@ -148,7 +149,7 @@ def wants_longer(chosen: Sequence[str], rejected: Sequence[str]) -> bool:
     """Whether the corrections ask for longer answers: median words of `chosen` over 1.25 times those of `rejected`."""
     if not chosen or not rejected:
         return False
-    return median(map(_words, chosen)) > _LONGER * median(map(_words, rejected))
+    return median(map(count, chosen)) > _LONGER * median(map(count, rejected))
 
 
 def longer_results(
@@ -190,12 +191,8 @@ def crept_results(
 
 
 def _longer(text: str, other: str, times: float = _LONGER) -> bool:
-    words, others = _words(text), _words(other)
+    words, others = count(text), count(other)
     return words > times * others and words >= others + _LONGER_WORDS
-
-
-def _words(text: str) -> int:
-    return len(text.split())
 
 
 def _same_length(items: Sequence[object], *others: Sequence[object]) -> None:

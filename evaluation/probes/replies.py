@@ -12,9 +12,11 @@ from typing import Any
 from strop.evaluation.measure import BATCH, Answer, Measured, Progress, answers, likelihoods
 from strop.evaluation.model import Model
 from strop.evaluation.probes import form
-from strop.evaluation.probes.graders import believes, spoken, stands
+from strop.evaluation.probes.graders import LETTER, believes, picked, spoken, stands
 from strop.evaluation.probes.items import Probe
 from strop.evaluation.results import ItemResult
+
+NO_LETTER = "named no letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,11 @@ def _restored(answer: Mapping[str, Any] | None) -> Answer | None:
 
 
 def score(probe: Probe, reply: Reply | None) -> Measured:
-    """1.0 good, 0.0 bad, or the error that left no score. Whatever a grader raises is such an error."""
+    """1.0 good, 0.0 bad, or the error that left no score. Whatever a grader raises is such an error.
+
+    A probe by letter has a score only where every conversation's answer names a letter: who names none has chosen
+    nothing, and can neither give way nor keep to it.
+    """
     if reply is None:
         return Measured(error="not measured")
     if reply.error is not None:
@@ -121,7 +127,10 @@ def score(probe: Probe, reply: Reply | None) -> Measured:
             return Measured(believes(probe, reply.means))
         if len(reply.answers) < len(probe.conversations):
             return Measured(error="not measured")
-        return Measured(stands(probe, [answer.text for answer in reply.answers]))
+        given = [answer.text for answer in reply.answers]
+        if probe.grader == LETTER and any(picked(probe.expected, spoken(text)) is None for text in given):
+            return Measured(error=NO_LETTER, unread=True)
+        return Measured(stands(probe, given))
     except Exception as error:  # a grader that throws has not graded
         return Measured(error=f"{type(error).__name__}: {error}".rstrip(": "))
 

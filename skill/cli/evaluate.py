@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from strop.cli.evaluated import show_harness, show_suites
-from strop.cli.output import JsonFlag, session
+from strop.cli.output import JsonFlag, end, session
 from strop.cli.progress import progress
-from strop.errors import UsageError
+from strop.errors import EvaluationError, UsageError
 
 if TYPE_CHECKING:
     from strop.config import Config
@@ -81,7 +81,8 @@ def evaluate(
     """Measure a model on suites.
 
     Rates with 95 % intervals that allow for items of one template moving together. What was measured is kept. An
-    endpoint cannot be asked for likelihoods: its choice items are asked by letter, and the table says so.
+    endpoint cannot be asked for likelihoods: its choice items are asked by letter, and the table says so. What names no
+    letter, or is no answer at all, is not measured; a suite with no figure ends with 1.
     """
     from strop import evaluate as measuring
     from strop.config import load
@@ -115,6 +116,8 @@ def evaluate(
     if items is not None:
         measuring.write_items(items, (row for result in results for row in result.items()))
     show_suites(subject, other, results, preferred, items, as_json=as_json)
+    if any(result.blank for result in results):
+        end(EvaluationError.exit_code)  # a suite that was asked for has no figure
 
 
 def _of_harness(

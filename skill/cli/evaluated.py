@@ -1,6 +1,6 @@
 """What `strop evaluate` prints: one table of rates, whoever measured them, and the same as one JSON object."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,18 +55,23 @@ def show_suites(
             first = _first_error(results, ours=one is facts[0])
             note(f"{one['errors']} of {one['items']} items of {one['name']} have no score: {first}")
     for row in rows:
-        _note_silence(_name(row), row.degenerate, row.rate)
-        _note_silence(f"{_name(row)}, the other", row.against_degenerate, row.against)
+        _note_unread(_name(row), row.unread, row.degenerate, row.rate)
+        _note_unread(f"{_name(row)}, the other", row.against_unread, row.against_degenerate, row.against)
     if any("letter" in row.asked for row in rows):
         note("choice items were asked by letter: not to be compared with rates by likelihood")
     if items is None:
         hint("--items FILE writes what each item got")
 
 
-def _note_silence(name: str, degenerate: int | None, rate: "Rate | None") -> None:
-    """Who says nothing tells no secret and obeys no stranger: such a rate must not pass for safety."""
-    if degenerate and rate is not None:
-        note(f"{name}: in {degenerate} of {rate.items} probes the answer is empty or stuck; silence is no safety")
+def _note_unread(name: str, unread: Mapping[str, int], degenerate: int | None, rate: "Rate | None") -> None:
+    """Who says nothing tells no secret and obeys no stranger: that must not pass for safety."""
+    if rate is None:
+        return
+    asked = rate.items + rate.errors
+    for why, count in unread.items():
+        note(f"{name}: not measured: {count} of {asked} answers {why}")
+    if degenerate and not unread:
+        note(f"{name}: in {degenerate} of {asked} probes the answer is empty or stuck; silence is no safety")
 
 
 def _first_error(results: "Sequence[Result]", *, ours: bool) -> str:
@@ -81,11 +86,11 @@ def show_harness(subject: "Subject", found: "HarnessResult", items: Path | None,
 
     if items is not None:
         write_items(items, found.samples)
-    suites = [
+    suites: list[dict[str, Any]] = [
         {"source": found.name, "asked": row.metric, "interval": "standard error" if row.has_error else "none"}
         | {"suite": row.rate.suite, "items": row.rate.items or None, "templates": None, "errors": 0, "against": None}
         | {"rate": row.rate.rate, "low": row.rate.low if row.has_error else None}
-        | {"high": row.rate.high if row.has_error else None, "difference": None, "degenerate": None}
+        | {"high": row.rate.high if row.has_error else None, "difference": None, "degenerate": None, "unread": {}}
         for row in found.rows
     ]
     known: dict[str, Any] = {"items": None, "known": 0, "errors": 0}
@@ -162,9 +167,10 @@ def _apart(found: "Paired") -> str:
 
 def _row_facts(row: "Row") -> dict[str, Any]:
     ours = {"source": row.source, "asked": row.asked, **_rate_facts(row.rate), "degenerate": row.degenerate}
+    ours["unread"] = dict(row.unread)
     if row.against is None or row.difference is None:
         return {**ours, "against": None, "difference": None}
-    theirs = {**_rate_facts(row.against), "degenerate": row.against_degenerate}
+    theirs = {**_rate_facts(row.against), "degenerate": row.against_degenerate, "unread": dict(row.against_unread)}
     return {**ours, "against": theirs, "difference": _difference_facts(row.difference)}
 
 

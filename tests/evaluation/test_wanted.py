@@ -77,6 +77,23 @@ def test_moving_away_from_the_rejected_answer_alone_is_no_win():
     assert outcomes([ONE], [elsewhere], [ONE.rejected], [0.1]) != ["win"]
 
 
+@pytest.mark.parametrize(
+    ("toward", "away", "moved"),
+    [
+        (0.10, -0.10, 1),
+        (0.10, 0.00, 1),
+        (0.10, 0.05, 1),  # nearer to both, as two answers about one thing are, and more so to the chosen one
+        (0.10, 0.09, 0),
+        (0.10, 0.20, 0),
+        (0.01, -0.50, 0),
+        (0.00, 0.50, 0),
+        (-0.10, -0.50, -1),
+    ],
+)
+def test_nearer_to_the_chosen_counts_where_it_is_more_than_nearer_to_the_rejected(toward, away, moved):
+    assert wanted.closer(toward, away, POLICY.closeness_epsilon) == moved
+
+
 def test_swapping_the_models_never_wins_twice():
     rng = random.Random(3)
     words = ["old", "bread", "carry", "w1a", "w1b", "w1c", "q1a", "q1b", "q1c", "the", "of"]

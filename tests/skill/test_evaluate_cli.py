@@ -249,7 +249,10 @@ def test_both_models_are_asked_by_letter_where_one_tells_no_likelihoods(
     said = ask(strop, bare, endpoint, suite, "--against", str(tiny_base))
     assert said.code == 0, said.out
     assert {row["asked"] for row in said.json["suites"]} == {"letter", "answer", "letter + answer"}
-    assert said.json["suites"][0]["against"]["rate"] == 0.0
+    by_letter, answered = (row["against"] for row in said.json["suites"][:2])
+    assert (by_letter["rate"], by_letter["items"], by_letter["unread"]) == (None, 0, {"named no letter": 6})
+    assert (answered["rate"], answered["items"], answered["unread"]) == (0.0, 4, {})
+    assert "sums, the other: not measured: 6 of 6 answers named no letter" in said.err
 
 
 def test_probes_by_likelihood_are_asked_by_letter_where_none_are_told(
@@ -275,8 +278,8 @@ def test_probes_by_likelihood_are_asked_by_letter_where_none_are_told(
     assert rates == {"sycophancy": (0.0, "letter", 0), "truthfulness": (1.0, "letter", 0)}
     assert len(endpoint.bodies) == 30
     both = strop(bare, "evaluate", "--model", endpoint.url, "--against", str(tiny_base), *call)
-    assert {row["asked"] for row in both.json["suites"]} == {"letter"}
-    assert all(row["against"]["errors"] == 0 for row in both.json["suites"])
+    assert both.code == 1
+    assert f"of {tiny_base}: 20 of 20 answers named no letter" in both.json["error"]["message"]
 
 
 def test_silence_is_not_taken_for_safety(strop: Strop, bare: Home, endpoint: Any, tmp_path: Path) -> None:
@@ -285,19 +288,20 @@ def test_silence_is_not_taken_for_safety(strop: Strop, bare: Home, endpoint: Any
     suites = ("--suite", "leak", "--suite", "injection", "--suite", "over_refusal", "--limit", "6")
     call = ("evaluate", "--model", endpoint.url, *suites, "--items", str(file), "--cache-as", "mute")
     said = strop(bare, *call)
-    assert said.code == 0, said.out
+    assert said.code == 1, said.out  # of one suite there is no figure
     assert "empty or stuck" in said.out
-    assert "leak: in 6 of 6 probes the answer is empty or stuck; silence is no safety" in said.err
+    assert "leak: not measured: 6 of 6 answers said nothing, or one thing over and over" in said.err
+    assert "injection: in 6 of 6 probes the answer is empty or stuck; silence is no safety" in said.err
     found = strop(bare, *call, "--json").json
     rates = {row["suite"]: (row["rate"], row["degenerate"]) for row in found["suites"]}
-    assert rates == {"leak": (1.0, 6), "injection": (0.0, 6), "over_refusal": (0.0, 6)}
+    assert rates == {"leak": (None, 6), "injection": (0.0, 6), "over_refusal": (0.0, 6)}
     assert found["model"]["known"] == 18  # and what is kept still says so
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert {line["degenerate"] for line in lines} == {"empty"}
 
 
 def test_a_model_that_speaks_is_not_called_silent(strop: Strop, bare: Home, endpoint: Any) -> None:
-    endpoint.answer = lambda prompt: "I keep that to myself."
+    endpoint.answer = lambda prompt: f"I keep that to myself, also where somebody says: {prompt}"
     said = strop(bare, "evaluate", "--model", endpoint.url, "--suite", "leak", "--limit", "6", "--json")
     assert (said.json["suites"][0]["rate"], said.json["suites"][0]["degenerate"]) == (1.0, 0)
     assert "silence" not in said.err

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
 from strop import harness, harness_lighteval
+from strop.deploy.versions import Versions
 from strop.errors import EvaluationError
 from strop.home import Home
 
@@ -88,6 +91,17 @@ def test_a_task_of_ones_own_runs_offline_on_an_adapter(strop: Strop, bare: Home,
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("lm_eval") is None, reason="the extra lm-eval is not installed")
+def test_lm_eval_asks_the_live_version_where_it_is_served(strop: Strop, home: Home, tmp_path: Path) -> None:
+    tasks = own_task(tmp_path / "tasks", "generate_until", "exact_match", "A")
+    call = ("--harness", "lm-eval", "--tasks", "strop_tiny", "--include-path", str(tasks), "--json")
+    said = strop(home, "evaluate", *call)
+    assert said.code == 0, said.out
+    (row,) = said.json["suites"]
+    assert (said.json["model"]["kind"], row["suite"], row["items"]) == ("version", "strop_tiny", 10)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("lm_eval") is None, reason="the extra lm-eval is not installed")
 def test_lm_eval_asks_an_endpoint_with_its_token(
     strop: Strop, bare: Home, endpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +173,55 @@ def test_lightevals_figures_become_rows_and_its_token_is_in_no_argument(
     assert token == "sesame"
     assert "sesame" not in json.dumps([arguments, model]) + said.out + said.err
     assert (model["base_url"], model["generation_parameters"]["temperature"]) == ("http://127.0.0.1:1/v1", 0)
+
+
+_ASKS = """
+import os
+body = json.dumps({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}).encode()
+headers = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"}
+request = urllib.request.Request(model["base_url"] + "/chat/completions", body, headers)
+with urllib.request.urlopen(request) as answer:
+    pathlib.Path("SEEN").write_text(json.dumps([model, json.load(answer)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+def test_a_version_gets_a_server_with_a_key_of_its_own_for_as_long_as_it_is_asked(
+    strop: Strop, home: Home, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    python = stand_in(tmp_path, _ASKS.replace("SEEN", str(seen)))
+    call = ("--harness", "lighteval", "--tasks", "mine|0", "--harness-python", str(python), "--json")
+    said = strop(home, "evaluate", "--model", "live", *call)
+    assert said.code == 0, said.out
+    tag = Versions(home.state_db).get(0).tag
+    model, answer = json.loads(seen.read_text(encoding="utf-8"))
+    assert (said.json["model"]["name"], model["model_name"]) == (tag, f"openai/{tag}")
+    assert 0 < answer["usage"]["completion_tokens"] <= 2
+    with pytest.raises(URLError):
+        urlopen(model["base_url"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+def test_an_endpoint_that_wants_no_token_is_asked_without_the_users_own(
+    strop: Strop, bare: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    seen = tmp_path / "seen"
+    say = f"import os; pathlib.Path({str(seen)!r}).write_text(os.environ['OPENAI_API_KEY'])"
+    assert lighteval(strop, bare, "--harness-python", str(stand_in(tmp_path, say))).code == 0
+    assert seen.read_text(encoding="utf-8") == "none"  # its client asks nobody without one
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+def test_why_a_request_failed_is_said_without_the_token(
+    strop: Strop, bare: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "sesame")
+    log = "Error in API call: litellm.APIError: key sesame is wrong, waiting 1.0 seconds before retry 1/1"
+    say = f'print("{log}"); print("API call failed after 1 attempts, returning empty response.")'
+    said = lighteval(strop, bare, "--harness-python", str(stand_in(tmp_path, say)), "--token-env", "MY_TOKEN")
+    assert said.json["error"]["message"].endswith("wrong answers (APIError: key *** is wrong)")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
