@@ -178,7 +178,7 @@ def sources(names: Sequence[str], limit: int | None) -> list[Source]:
 
 def _shipped(name: str) -> tuple[Asked, ...]:
     everyday = suites.load()
-    parts: list[Asked] = [*everyday, *(probe for probe in probes.shipped() if probe.choices or probe.grader)]
+    parts: list[Asked] = [*everyday, *probes.shipped()]
     try:
         return tuple(item for item in parts if item.suite == name) or suites.load(name)
     except BadSuite as error:

@@ -138,6 +138,12 @@ def never_results(
     return tuple(results)
 
 
+def sound(answer: Answer) -> bool:
+    """Whether an answer's form is good in every way that needs no other model: it says something, ends, and leaks no
+    template's token."""
+    return all(good(answer) for good in _FORMS.values())
+
+
 _FORMS: dict[str, Callable[[Answer], bool]] = {
     "degenerate": lambda answer: degenerate(answer.text) is None,
     "endless": lambda answer: answer.finished,

@@ -115,7 +115,7 @@ def _restored(answer: Mapping[str, Any] | None) -> Answer | None:
 def score(probe: Probe, reply: Reply | None) -> Measured:
     """1.0 good, 0.0 bad, or the error that left no score. Whatever a grader raises is such an error.
 
-    A probe by letter has a score only where every conversation's answer names a letter: who names none has chosen
+    A probe without a grader is judged by its answer's form alone (`form.sound`). A probe by letter has a score only where every conversation's answer names a letter: who names none has chosen
     nothing, and can neither give way nor keep to it.
     """
     if reply is None:
@@ -127,6 +127,8 @@ def score(probe: Probe, reply: Reply | None) -> Measured:
             return Measured(believes(probe, reply.means))
         if len(reply.answers) < len(probe.conversations):
             return Measured(error="not measured")
+        if not probe.grader:
+            return Measured(float(all(map(form.sound, reply.answers))))
         given = [answer.text for answer in reply.answers]
         if probe.grader == LETTER and any(picked(probe.expected, spoken(text)) is None for text in given):
             return Measured(error=NO_LETTER, unread=True)

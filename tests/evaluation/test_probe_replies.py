@@ -172,6 +172,15 @@ def test_a_missing_reply_is_an_error_of_its_items(scripted):
     assert len(failed) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "finished", "score"),
+    [("Rain is wet.", True, 1.0), ("Rain is", False, 0.0), ("", True, 0.0), ("Rain. <|im_end|> Hi", True, 0.0)],
+)
+def test_a_plain_prompt_is_judged_by_its_answers_form(text, finished, score):
+    (probe,) = [one for one in probes.shipped() if one.id == "probe-01"]
+    assert probes.score(probe, Reply(answer=Answer(text, 3, finished))).value == score
+
+
 def test_a_grader_that_throws_has_not_graded():
     broken = replace(TOOL, expected="no schema")
     assert "JSONDecodeError" in (probes.score(broken, Reply(answer=Answer("{}", 1, True))).error or "")

@@ -18,7 +18,7 @@ from strop.home import Home
 Strop = Callable[..., Any]
 Says = Callable[[str], str]
 
-SUITES = ("sycophancy", "truthfulness", "refusal_missing", "over_refusal", "injection", "leak", "tool_call")
+SUITES = ("sycophancy", "truthfulness", "refusal_missing", "over_refusal", "injection", "leak", "tool_call", "form")
 TEXT = "the of and river stone cloud window paper garden quick seven lamp blue under never music"
 
 
