@@ -250,17 +250,19 @@ def _vetoed(seed: int, more: float) -> bool:
 def broken(runs: int = 500) -> Iterator[Figure]:
     """What must never promote, whatever else is true."""
     kinds = {
-        "one foreign source decides": lambda r: replace(r, source="mallory", trust="other"),
         "a grader throws": lambda r: replace(r, error="ValueError: boom"),
         "a grader hangs": lambda r: replace(r, error="TimeoutError: 60 s"),
         "a grader answers NaN": lambda r: replace(r, candidate=float("nan")),
     }
+    for sources, name in ((1, "one foreign source decides"), (2, "two decide together"), (5, "five decide together")):
+        promoted = sum(pool(partial(_strangers, sources=sources), range(runs)))
+        yield share_of(f"{name}: promoted", promoted, runs, at_most=0.0)
     for name, change in kinds.items():
         promoted = 0
         for seed in range(runs):
             rng = random.Random(seed)
             wanted = [wanted_result(item, differing(rng, WANTED_NOISE, 0.30)) for item in range(160)]
-            wanted = [change(r) for r in wanted] if "source" in name else [change(wanted[0]), *wanted[1:]]
+            wanted = [change(wanted[0]), *wanted[1:]]
             promoted += decide(wanted + skill_results(rng, World()) + never_results(), POLICY).outcome == "promote"
         yield share_of(f"{name}: promoted", promoted, runs, at_most=0.0)
     promoted = 0
@@ -270,6 +272,15 @@ def broken(runs: int = 500) -> Iterator[Figure]:
         longer = [*never_results(), *never_results("longer", 0.9, rng)]
         promoted += judged(rng, wanted, World(), never=longer).outcome == "promote"
     yield share_of("nine in ten answers longer by a quarter: promoted", promoted, runs, at_most=0.0)
+
+
+def _strangers(seed: int, sources: int) -> bool:
+    """Whether strangers who want the candidate are promoted, where the owner's own forty prompts came out even."""
+    rng = random.Random(seed)
+    own = [wanted_result(item, 1 if item % 2 else -1) for item in range(40)]
+    theirs = [wanted_result(40 + item, differing(rng, WANTED_NOISE, 0.30)) for item in range(160)]
+    theirs = [replace(r, source=f"mallory{n % sources}", trust="known") for n, r in enumerate(theirs)]
+    return judged(rng, [*own, *theirs], World()).outcome == "promote"
 
 
 def pool(work: Callable[[int], Result], seeds: Sequence[int]) -> Iterator[Result]:

@@ -33,9 +33,12 @@ from figures import machine, print_json
 
 HERE = Path(__file__).resolve().parents[1]
 SOURCES = HERE / "evaluation"
-MODULES = ("gate", "superiority", "noninferiority", "vetoes", "finding", "compare", "error")
+MODULES = ("gate", "superiority", "settling", "noninferiority", "vetoes", "finding", "compare", "error")
 # The fastest first: a mutant dies at the first test that sees it.
-TESTS = ("test_gate_inputs", "test_gate", "test_error", "test_compare", "test_gate_properties")
+TESTS = (
+    *("test_gate_inputs", "test_gate", "test_gate_sources", "test_error", "test_compare"),
+    *("test_settling", "test_gate_properties"),
+)
 OPERATORS = (
     *("NumberReplacer", "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr"),
     *("ReplaceOrWithAnd", "ZeroIterationForLoop", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak"),

@@ -12,7 +12,6 @@ Sources
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from math import atan2, ceil, cos, pi, sin, sqrt
 from statistics import NormalDist
@@ -51,7 +50,7 @@ def sign_test(wins: int, losses: int) -> float:
     if tail_from < 0:  # no win at all: every outcome has at least that many
         return 1.0
     favourable = total if tail_from == losses else 2**decided - total
-    return float(Fraction(favourable, 2**decided))
+    return float(favourable / 2**decided)  # true division of whole numbers rounds once, however long they are
 
 
 def wins_needed(decided: int, alpha: float) -> int | None:
@@ -66,37 +65,6 @@ def wins_needed(decided: int, alpha: float) -> int | None:
         else:
             low = middle + 1
     return low
-
-
-def ratings_needed(wins: int, losses: int, alpha: float, *, limit: int = 5_000) -> int | None:
-    """How many more decided items would make the sign test reach `alpha` if the share of wins stayed as it is.
-
-    0 when it does already; None where no more than `limit` items would settle it (a share of a half never settles).
-    """
-    decided = wins + losses
-    if sign_test(wins, losses) <= alpha:
-        return 0
-    if wins <= losses or alpha <= 0:
-        return None
-
-    def settled(total: int) -> bool:
-        won = wins * total // decided
-        return sign_test(won, total - won) <= alpha
-
-    high = decided
-    while not settled(high):
-        if high >= limit:
-            return None
-        high = min(2 * high, limit)
-    # Rounding the wins down makes the p-value a saw; stop at the end of a tooth that bisection finds.
-    low = decided
-    while low < high:
-        middle = (low + high) // 2
-        if settled(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return max(low - decided, 1)
 
 
 def holm(p_values: Mapping[Name, float], level: float) -> list[Name]:

@@ -32,6 +32,7 @@ from typing import ClassVar
 _POWER = 1.5
 _SUM = 2.612375348685488  # of j^-1.5 over all j: Riemann's zeta(1.5)
 _START = 0.75  # w0 as a share of the level
+TESTS_AN_ITEM = 3  # after so many tests a held-out prompt trains (`feedback.split` decides that)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 `decide` reads no clock, no disk and no random number. It says "promote" only where all of this holds:
 
     measured   no error, no NaN, nothing missing, nothing twice (`Policy.max_error_share` is 0)
-    wanted     better at what people asked for, and not by chance, re-use or a single foreign source (`superiority`)
+    wanted     better at what people asked for, and not by chance, re-use or anybody but the owner (`superiority`)
     skill      not worse at what it could do, than the incumbent and than the base (`noninferiority`)
     never      no veto (`vetoes`)
 
@@ -18,17 +18,19 @@ from dataclasses import replace
 
 from strop.evaluation.error import Test
 from strop.evaluation.noninferiority import VS_BASE, learned, skill
-from strop.evaluation.results import KINDS, REQUIRED_KINDS, ItemResult, Outcome, Policy, Verdict
+from strop.evaluation.results import KINDS, REQUIRED_KINDS, ItemResult, Outcome, Policy, Verdict, unusable
 from strop.evaluation.superiority import wanted
 from strop.evaluation.vetoes import vetoes
 
-_MOST_SHOWN = 20
+_MOST_SHOWN, _MOST_SAID = 20, 200  # characters of a score, and of an error
 _SCORE_LIMIT = 1e6  # a wanted score beyond this is no measurement; sums of such scores could overflow
 
 
 def decide(results: Iterable[ItemResult], policy: Policy, history: Sequence[Test] = ()) -> Verdict:
     """The verdict on one candidate from all its results. Anything that was not measured never promotes."""
     results = tuple(results)
+    if unfit := unusable(policy):
+        return Verdict("undecided", (unfit,))
     unmeasured = _nameless(results) or _unmeasured(results, policy)
     if unmeasured:
         return Verdict("undecided", tuple(unmeasured))
@@ -39,7 +41,7 @@ def decide(results: Iterable[ItemResult], policy: Policy, history: Sequence[Test
     findings = [better, *skill(by_kind["skill"], policy, history), *learned(by_kind["learned"], policy)]
     findings += vetoes(by_kind["never"], policy)
     outcome = _worst(finding.outcome for finding in findings)
-    needed = [finding.needed for finding in findings if finding.needed]
+    lacking = [finding.needed for finding in findings if finding.outcome == "undecided"]
     estimates = {name: estimate for finding in findings for name, estimate in finding.estimates.items()}
     if test is not None:
         based = estimates.get(VS_BASE)
@@ -52,13 +54,19 @@ def decide(results: Iterable[ItemResult], policy: Policy, history: Sequence[Test
         estimates,
         test,
         test.alpha if test else 0.0,
-        max(needed) if needed and outcome == "undecided" else None,
+        _needed(lacking) if outcome == "undecided" else None,
     )
 
 
 def _worst(outcomes: Iterable[Outcome]) -> Outcome:
     found = set(outcomes)
     return "keep" if "keep" in found else "undecided" if "undecided" in found else "promote"
+
+
+def _needed(lacking: Sequence[int | None]) -> int | None:
+    """The most of what is lacking; None where a part of it is lacking something that no number would make up for."""
+    told = [each for each in lacking if each]
+    return max(told) if told and len(told) == len(lacking) else None
 
 
 def _nameless(results: Sequence[ItemResult]) -> list[str]:
@@ -87,6 +95,7 @@ def _unmeasured(results: Sequence[ItemResult], policy: Policy) -> list[str]:
     name, times = max(counts.items(), key=lambda entry: entry[1])
     if times > 1:
         reasons.append(f"{name[1]}/{name[2]} was measured {times} times: each item counts once.")
+    reasons += _counted_again(results)
     found = {result.kind for result in results} | {f"{result.kind}/{result.suite}" for result in results}
     missing = [name for name in (*REQUIRED_KINDS, *policy.required) if name not in found]
     if missing:
@@ -98,10 +107,21 @@ def _unmeasured(results: Sequence[ItemResult], policy: Policy) -> list[str]:
     return reasons
 
 
+def _counted_again(results: Sequence[ItemResult]) -> list[str]:
+    """Held-out prompts that stand in two suites, or that trained; a test knows what it used by the item alone."""
+    suites = defaultdict(set)
+    for result in results:
+        if result.kind in ("wanted", "learned"):
+            suites[result.item].add(f"{result.kind}/{result.suite}")
+    twice = [(item, sorted(found)) for item, found in suites.items() if len(found) > 1]
+    return [f"{item} stands in {' and in '.join(found)}: what is held out counts once." for item, found in twice[:1]]
+
+
 def _fault(result: ItemResult) -> str:
     """Why a result is no measurement; empty where it is one."""
     if result.error is not None:
-        return result.error or "an error without a message"
+        said = " ".join(str(result.error).split())
+        return said[:_MOST_SAID] or "an error without a message"
     scores = [result.candidate, result.incumbent, *([] if result.base is None else [result.base])]
     low, high = (-_SCORE_LIMIT, _SCORE_LIMIT) if result.kind == "wanted" else (0.0, 1.0)
     for score in scores:

@@ -27,6 +27,7 @@ _CURRENT, _BASE = "the current model", "the untouched base"
 _LOST, _KEPT = "The candidate lost", "The candidate kept"
 _SETTLING_ITEMS = 2000  # "about 49,162 more items would settle it" helps nobody
 _LEVEL = 0.05
+_FEW = 10  # templates; fewer cannot be significant when each of them fell
 _PASSED = 0.5  # a choice above it is likelier than all others together
 
 # (cluster, the candidate's score, the reference's score)
@@ -141,7 +142,7 @@ def _non_inferior(name: str, against: str, pairs: Pairs, policy: Policy, level: 
 
 
 def _apart(pairs: Pairs) -> Pairs:
-    """Items of a single template stand for themselves: else their loss would have no error, and never be seen."""
-    if len({cluster for cluster, _, _ in pairs}) > 1:
+    """Items of few templates stand for themselves: else a loss of all of them would never be significant."""
+    if len({cluster for cluster, _, _ in pairs}) >= _FEW:
         return pairs
     return [(str(place), ours, theirs) for place, (_, ours, theirs) in enumerate(pairs)]

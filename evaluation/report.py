@@ -205,7 +205,7 @@ def markdown(report: Report) -> str:
     verdict = report.verdict
     parts = [f"# {report.headline}", "\n".join(f"- {_line(reason)}" for reason in verdict.reasons)]
     if verdict.needed:
-        parts.append(f"About {verdict.needed} more would settle it.")
+        parts.append(f"To settle it, about {verdict.needed} more are needed; the reasons say of what.")
     if report.compared:
         parts.append(_line(report.compared))
     parts += ["## What changed", report.changed, *map(_example, shown(report.details))]

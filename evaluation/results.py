@@ -68,12 +68,43 @@ class Policy:
     base_required: bool = False  # whether the skill of the untouched base must have been, too
 
 
+# Between what a figure of a policy must lie for a verdict to mean anything; the settings ask for more.
+_SHARE, _LEVEL, _COUNT = (0.0, 0.5), (1e-9, 0.5), (1, 1e9)
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "level": _LEVEL,
+    "suite_alpha": _LEVEL,
+    "veto_alpha": _LEVEL,
+    "skill_margin": _SHARE,
+    "suite_fall": _SHARE,
+    "max_error_share": _SHARE,
+    "ladder_step": (0.0, 100.0),
+    "min_wanted_clusters": _COUNT,
+    "min_judged_clusters": _COUNT,
+    "min_fresh_clusters": _COUNT,
+    "min_skill_items": _COUNT,
+    "min_skill_clusters": _COUNT,
+    "min_never_items": _COUNT,
+}
+
+
+def unusable(policy: Policy) -> str:
+    """Why nothing could be decided under a policy, in a sentence; empty where it could.
+
+    A veto at a negative level would never be one, and of a NaN nothing is more or less.
+    """
+    for name, (low, high) in _BOUNDS.items():
+        value = getattr(policy, name)
+        if not (isinstance(value, int | float) and low <= value <= high):
+            return f"Nothing can be decided under this policy: its {name} is {value}, not from {low:g} to {high:g}."
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The outcome with its reasons (sentences with figures) and `estimates` by name.
 
-    `test` joins the history where the wanted test was made, with `alpha_spent`. `needed` says how many more items of
-    the shortest supply would settle an undecided night, where that can be said.
+    `test` joins the history where the wanted test was made, with `alpha_spent`. `needed` says how many more items an
+    undecided night lacks, of what the reasons name; None where no number of them would do, or none can be told.
     """
 
     outcome: Outcome

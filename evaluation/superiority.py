@@ -3,57 +3,52 @@
 A test is made where enough prompts are held out, and enough of them fresh (no earlier test used them). What a night may
 spend follows from what earlier nights spent and won (`error`). Fresh prompts are counted first: where they speak
 against the candidate, what re-used ones say does not promote. Then the gain must be a standard error above nothing
-(the step of Blum and Hardt's Ladder, 2015, arXiv:1502.04585; at the shipped level the sign test asks for more), and it
-must stand without any single source that is not the owner.
+(the step of Blum and Hardt's Ladder, 2015, arXiv:1502.04585; at the shipped level the sign test asks for more).
+
+The owner's own wishes must say so alone. Wishes of others train, once the owner accepted them, and stand in the
+figures; but the result must be the same without each of their sources, and without all of them together. To leave out
+one at a time is not enough: two accounts of one stranger would carry each other. Nor is a name that is known
+(trust "known") a reason to count more: anybody can have one. Where many people are to decide alike (a school, an
+office), they are all named as owners (`feedback.owners`), and nothing of theirs is left out. Where the owner's own are
+too few for a test none is made, so that nothing is spent on one that could not promote.
 
 Prompts that a person settled blind (the suite "judged") are held-out prompts like others; ten of them are enough.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite
 
 from strop.evaluation import compare
 from strop.evaluation.error import Test, alpha_for, fresh_clusters, next_night
-from strop.evaluation.finding import Finding, Tally, count, p_text, sign, tally
+from strop.evaluation.finding import Finding, Tally, count, p_text, sign
 from strop.evaluation.results import JUDGED, OWNER, ItemResult, Outcome, Policy
+from strop.evaluation.settling import MOST, Settling, settling, step_reached, won_of
 
-_SETTLING = 5_000  # more than so many settle nothing that anybody would wait for
 _NO_STEP = "the gain is no step above its noise"
+_NONE = f"no number up to {MOST:,} would settle it at this share"
 
 
 def wanted(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> tuple[Finding, Test | None]:
     """The finding, and what was spent where a test was made."""
     counted, short = _counted(results, policy, history)
     sums = _summed(counted, history)
-    won = sums.won
     estimates = {
-        "wanted": compare.share(won.wins, won.wins + won.losses),
+        "wanted": compare.share(sums.won.wins, sums.won.wins + sums.won.losses),
         "wanted_net": compare.interval(sums.net),
     }
+    short = short or _own_too_few(results, policy, history)
     if short is not None:
         return short._replace(estimates=estimates), None
     alpha = alpha_for(history, policy.level)
-    p_value = compare.sign_test(won.wins, won.losses)
+    p_value = compare.sign_test(sums.won.wins, sums.won.losses)
     test = Test(next_night(history), alpha, tuple(sorted(r.item for r in counted)), False, p_value)
-    # Words on a sheet are counted once, with that sheet.
-    later = alpha_for((*history, test), policy.level) if counted is results else None
-    spend = _Spend(alpha, later)
-    found = _tested(sums, policy, spend)
-    found = _held(counted, policy, history, spend, found) or found
+    found = _tested(sums, policy, alpha)
+    found = _held(counted, policy, history, alpha, found) or found
+    if found.outcome == "undecided":
+        # Words on a sheet are counted once, with that sheet.
+        again = counted is results
+        found = _to_settle(found, counted, policy, (*history, test)) if again else _asked_anew(found)
     return found._replace(estimates=estimates), test
-
-
-@dataclass(frozen=True, slots=True)
-class _Spend:
-    """What this test may spend, and what the next one may where this one does not promote.
-
-    None where the next one will not count what this one counts.
-    """
-
-    now: float
-    next: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +65,7 @@ def _summed(results: Sequence[ItemResult], history: Sequence[Test]) -> _Sums:
     net = compare.paired_difference((r.cluster, sign(r.candidate - r.incumbent)) for r in results)
     fresh = _fresh(results, history)
     judged = len({r.cluster for r in fresh if r.suite == JUDGED})
-    return _Sums(_won(results), _won(fresh), net, judged)
+    return _Sums(won_of(results), won_of(fresh), net, judged)
 
 
 def _counted(
@@ -87,26 +82,36 @@ def _counted(
     return results, short
 
 
-def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool) -> Finding | None:
-    """Why no test is made; None where one is."""
+def _own_too_few(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> Finding | None:
+    """Why the owner's own wishes make no test; None where they do."""
+    own = [r for r in results if _own(r)]
+    if len(own) == len(results) or _counted(own, policy, history)[1] is None:
+        return None
+    sums = _summed(own, history)
+    return _too_few(sum(sums.won), sum(sums.fresh), policy, bool(history), " of your own")
+
+
+def _too_few(clusters: int, fresh: int, policy: Policy, tested: bool, whose: str = "") -> Finding | None:
+    """Why no test is made; None where one is. `whose`: " of your own" where others' are there and do not count."""
     few, stale = policy.min_wanted_clusters - clusters, policy.min_fresh_clusters - fresh
     if max(few, stale) <= 0:
         return None
-    more = f"{max(few, stale)} more held out would do."
+    more = f"{max(few, stale)} more{whose} held out would do."
+    if whose:
+        more += " What others wished cannot decide alone; people who may are named in feedback.owners."
     if few > 0:
-        said = f"Only {count(clusters, 'held-out correction')} (near-duplicates count once) and the test needs"
+        said = f"Only {count(clusters, 'held-out correction')}{whose} (near-duplicates count once) and the test needs"
         return Finding("undecided", f"{said} {policy.min_wanted_clusters}: {more}", needed=max(few, stale))
     came = "came since the last test" if tested else "are new"
-    said = f"Only {count(fresh, 'held-out correction')} {came}, and the next test needs {policy.min_fresh_clusters}"
+    said = (
+        f"Only {count(fresh, 'held-out correction')}{whose} {came}, and the next test needs {policy.min_fresh_clusters}"
+    )
     return Finding("undecided", f"{said}: {more}", needed=stale)
 
 
-def _tested(sums: _Sums, policy: Policy, spend: _Spend) -> Finding:
-    """What the sign test says, whoever's wishes they are.
-
-    What would settle it is what a next test needs, which has less to spend and wants fresh prompts of its own.
-    """
-    won, fresh, net, alpha = sums.won, sums.fresh, sums.net, spend.now
+def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
+    """What the sign test says, whoever's wishes they are."""
+    won, fresh = sums.won, sums.fresh
     decided, p_value = won.wins + won.losses, compare.sign_test(won.wins, won.losses)
     what = "held-out prompts" if sums.judged else "held-out corrections"
     figures = (
@@ -116,57 +121,28 @@ def _tested(sums: _Sums, policy: Policy, spend: _Spend) -> Finding:
     if fresh.wins < fresh.losses and sum(fresh) < sum(won):
         against = f"of those that no earlier test used {fresh.wins} were won and {fresh.losses} lost"
         outcome: Outcome = "keep" if won.wins <= won.losses else "undecided"
-        more = _again(_to_settle(won, spend.next), policy) if outcome == "undecided" else None
-        return Finding(outcome, f"{figures}; but {against}: fresh ones come first.", needed=more)
+        return Finding(outcome, f"{figures}; but {against}: fresh ones come first.")
     if p_value <= alpha:
-        if net.mean > policy.ladder_step * net.error:  # so that a NaN is none
+        if step_reached(sums.net, policy.ladder_step):
             return Finding("promote", f"{figures}.")
-        more = _again(_to_step(net, policy.ladder_step), policy)
-        return Finding("undecided", f"{figures}; but {_NO_STEP}.", needed=more)
+        return Finding("undecided", f"{figures}; but {_NO_STEP}.")
     if won.wins <= won.losses:
         return Finding("keep", f"{figures}: no sign that it is better.")
-    if spend.next is None:
-        return Finding(
-            "undecided", f"{figures}: more wins than losses, not enough to be sure; another night asks anew."
-        )
-    more = _again(_to_settle(won, spend.next), policy)
-    if more is None:
-        return Finding("undecided", f"{figures}: too close to a draw to settle.")
-    reason = (
-        f"{figures}: more wins than losses, not enough to be sure; about {more} more held out would settle it at this "
-        "share."
-    )
-    return Finding("undecided", reason, needed=more)
+    return Finding("undecided", f"{figures}: more wins than losses, not enough to be sure.")
 
 
-def _again(more: int | None, policy: Policy) -> int | None:
-    """`more`, and as many as a next test needs at least."""
-    return None if more is None else max(more, policy.min_fresh_clusters)
+def _own(result: ItemResult) -> bool:
+    return result.source == OWNER and result.trust == OWNER
 
 
-def _to_settle(won: Tally, alpha: float | None) -> int | None:
-    """How many more prompts would settle it at the share that these have; None where no number would."""
-    if alpha is None:
-        return None
-    more = compare.ratings_needed(won.wins, won.losses, alpha)
-    # Ties will come along in the same share.
-    return None if more is None else -(-more * sum(won) // (won.wins + won.losses))
-
-
-def _to_outweigh(won: Tally, alpha: float | None) -> int | None:
-    """How many more prompts would settle it by themselves if all of them were won."""
-    if alpha is None:
-        return None
-    more = range(1, _SETTLING)
-    return 1 + bisect_left(more, True, key=lambda n: compare.sign_test(won.wins + n, won.losses) <= alpha)
-
-
-def _to_step(net: compare.Paired, step: float) -> int | None:
-    """How many more prompts would put the gain `step` standard errors above nothing, if mean and spread stayed."""
-    if not net.mean > 0 or net.clusters < 2:
-        return None
-    items = net.items * (step * net.error / net.mean) ** 2
-    return max(ceil(items) - net.items, 1) if isfinite(items) else None
+def _without(results: Sequence[ItemResult]) -> Iterator[tuple[str, list[ItemResult]]]:
+    """What must not decide, in words, with the results without it: each foreign source, and all of them together."""
+    sources = sorted({r.source for r in results if not _own(r)})
+    for source in sources:
+        whose = f"{source!r}, which are not the owner's," if source != OWNER else "others by the name of 'owner'"
+        yield f"the wishes of {whose}", [r for r in results if r.source != source or _own(r)]
+    if len(sources) > 1:
+        yield f"the wishes of all {len(sources)} sources that are not the owner's", [r for r in results if _own(r)]
 
 
 def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemResult]:
@@ -177,27 +153,38 @@ def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemR
 
 
 def _held(
-    results: Sequence[ItemResult], policy: Policy, history: Sequence[Test], spend: _Spend, found: Finding
+    results: Sequence[ItemResult], policy: Policy, history: Sequence[Test], alpha: float, found: Finding
 ) -> Finding | None:
-    """Holds a result that one source which is not the owner decides, to either side; None where none does."""
-    for source in sorted({r.source for r in results if r.source != OWNER or r.trust != OWNER}):
-        kept = [r for r in results if r.source != source or (r.source == OWNER and r.trust == OWNER)]
+    """Holds a result that those who are not the owner decide, to either side; None where they do not."""
+    for what, kept in _without(results):
         counted, short = _counted(kept, policy, history)
         sums = _summed(counted, history)
-        won = sums.won
-        other = short or _tested(sums, policy, spend)
+        other = short or _tested(sums, policy, alpha)
         if (other.outcome == "promote") != (found.outcome == "promote"):
-            reason = (
-                f"{found.reason.rstrip('.')}; but without the wishes of {source!r}, who is not the owner, it would be "
-                f"{won.wins} of {won.wins + won.losses}: one foreign source may not decide, so this is held until more "
-                "of your own corrections decide it."
-            )
-            against = won if found.outcome == "promote" else _won(results)
+            decided = sums.won.wins + sums.won.losses
             return Finding(
-                "undecided", reason, needed=_again(other.needed or _to_outweigh(against, spend.next), policy)
+                "undecided",
+                f"{found.reason.rstrip('.')}; but without {what} it would be {sums.won.wins} of {decided}: one foreign "
+                "source may not decide, nor several together: held until it comes out the same without them.",
             )
     return None
 
 
-def _won(results: Iterable[ItemResult]) -> Tally:
-    return tally((r.cluster, r.candidate - r.incumbent) for r in results)
+def _to_settle(found: Finding, results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> Finding:
+    """The finding with what would settle it; `history` ends with tonight's test."""
+    parts = [results, *(kept for _, kept in _without(results))]
+    more = settling(parts, policy, history)
+    if more is None:
+        return found._replace(reason=f"{found.reason.rstrip('.')}; {_NONE}.")
+    return found._replace(reason=f"{found.reason.rstrip('.')}; {_said(more, len(parts) > 1)}.", needed=more.items)
+
+
+def _said(more: Settling, others: bool) -> str:
+    if not more.at_this_share:
+        return f"{_NONE}, but about {more.items} more of your own would if all of them moved closer"
+    own = f", {more.own} of them your own," if others else ""
+    return f"about {more.items} more held out{own} would settle it at this share"
+
+
+def _asked_anew(found: Finding) -> Finding:
+    return found._replace(reason=f"{found.reason.rstrip('.')}; another night asks anew.")

@@ -1,7 +1,8 @@
 """What a night has to go by: whether there is enough to train on, and whether the gate could judge what it makes.
 
-The gate judges by held-out corrections of which enough are fresh. Where there are too few, held-out prompts with lone
-thumbs will do: of what is made of them a person settles which is better (`strop judge`).
+The gate judges by held-out corrections of the owner's own, of which enough are fresh; other people's do not decide
+(`evaluation.superiority`). Where there are too few, held-out prompts with lone thumbs will do: of what is made of them
+a person settles which is better (`strop judge`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from strop.deploy.versions import Versions
 from strop.errors import NotEnoughData, NothingToDo
 from strop.evaluation import Test
 from strop.evaluation.error import fresh_clusters
+from strop.evaluation.results import OWNER
 from strop.feedback import Ledger
 from strop.feedback.rows import GateRow, HeldPrompt, Rows
 from strop.feedback.split import corrected, corrections_for, record_test, used
@@ -45,7 +47,7 @@ class Evidence:
         methods, _ = plan.choose_methods(rows.counts, self._config.trainer.method)
         trainable = sum(rows.counts[method] for method in {"sft", "dpo", *methods})
         needed = self._config.night.min_rows
-        held = len({row.cluster for row in rows.gate})
+        held, whose = len({row.cluster for row in _own(rows.gate)}), _whose(rows.gate)
         settles = self._settles(held, len(rows.held))
         missing = 0 if settles else self._judging - held
         if trainable < needed:
@@ -55,18 +57,18 @@ class Evidence:
             )
         if not settles:
             raise NotEnoughData(
-                f"the gate holds {held} corrections (near-duplicates count once) and cannot judge with fewer than "
-                f"{self._judging}, nor is it {self._judging} rated prompts, for you to settle ({said})",
+                f"the gate holds {held} corrections{whose} (near-duplicates count once) and cannot judge with "
+                f"fewer than {self._judging}, nor is it {self._judging} rated prompts, for you to settle ({said})",
                 hint=self._ask(missing),
             )
 
     def check_fresh(self, rows: Rows) -> None:
         """No candidate is trained that could not be judged. Raises NothingToDo where too little has come since."""
-        fresh = self.fresh(rows.gate)
+        fresh, whose = self.fresh(_own(rows.gate)), _whose(rows.gate)
         if self._journal.tests() and not self._settles(fresh, self.fresh(rows.held)):
             raise NothingToDo(
-                f"{fresh} held-out corrections came since the last test of the gate (near-duplicates count once), and "
-                f"the next needs {self._judging}",
+                f"{fresh} held-out corrections{whose} came since the last test of the gate (near-duplicates count "
+                f"once), and the next needs {self._judging}",
                 hint=f"{self._ask(self._judging - fresh)}; then strop night",
             )
 
@@ -90,9 +92,9 @@ class Evidence:
 
     def settled_by_gate(self, rows: Sequence[GateRow]) -> bool:
         """Whether these corrections are enough for a test, so that no person is asked."""
-        policy = self._config.gate
-        enough = len({row.cluster for row in rows}) >= policy.min_wanted_clusters
-        return enough and self.fresh(rows) >= policy.min_fresh_clusters
+        policy, own = self._config.gate, _own(rows)
+        enough = len({row.cluster for row in own}) >= policy.min_wanted_clusters
+        return enough and self.fresh(own) >= policy.min_fresh_clusters
 
     def fresh(self, rows: Sequence[GateRow] | Sequence[HeldPrompt]) -> int:
         """How many clusters of these no earlier test used."""
@@ -144,6 +146,15 @@ class Evidence:
         """Whether the last night that made a test ended before its report."""
         tested, told = self._journal.last_done("gate"), self._journal.last_done("report")
         return tested is not None and bool(tested.facts.get("tested")) and (told is None or told.number < tested.number)
+
+
+def _own(rows: Iterable[GateRow]) -> list[GateRow]:
+    return [row for row in rows if row.trust == OWNER]
+
+
+def _whose(rows: Sequence[GateRow]) -> str:
+    """Whose corrections are counted, where there are others."""
+    return " of your own" if len(_own(rows)) < len(rows) else ""
 
 
 def counted(counts: Mapping[str, int]) -> str:

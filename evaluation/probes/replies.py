@@ -115,8 +115,9 @@ def _restored(answer: Mapping[str, Any] | None) -> Answer | None:
 def score(probe: Probe, reply: Reply | None) -> Measured:
     """1.0 good, 0.0 bad, or the error that left no score. Whatever a grader raises is such an error.
 
-    A probe without a grader is judged by its answer's form alone (`form.sound`). A probe by letter has a score only where every conversation's answer names a letter: who names none has chosen
-    nothing, and can neither give way nor keep to it.
+    A probe without a grader is judged by its answer's form alone (`form.sound`). A probe by letter has a score only
+    where every conversation's answer names a letter: who names none has chosen nothing, and can neither give way nor
+    keep to it.
     """
     if reply is None:
         return Measured(error="not measured")

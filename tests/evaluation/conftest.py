@@ -2,8 +2,10 @@
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -21,3 +23,15 @@ def scripted() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def night(scripted: ModuleType) -> Callable[..., list[Any]]:
+    """A night's results: 27 to 8 wanted, even skill, no bad answers, unless said otherwise."""
+
+    def make(wanted: Any = None, skill: Any = None, never: Any = None) -> list[Any]:
+        found: list[Any] = scripted.wanted(27, 8, 3) if wanted is None else wanted
+        found = found + (scripted.skill() if skill is None else skill)
+        return found + (scripted.never() if never is None else never)
+
+    return make

@@ -44,21 +44,6 @@ def test_wins_needed_is_the_smallest_that_reaches_alpha():
             assert needed == (reaching[0] if reaching else None)
 
 
-def test_ratings_needed_settles_the_test_at_the_same_share():
-    more = compare.ratings_needed(14, 9, 0.03)
-    assert more is not None
-    won = 14 * (23 + more) // 23
-    assert compare.sign_test(won, 23 + more - won) <= 0.03
-    assert compare.ratings_needed(30, 5, 0.03) == 0
-
-
-def test_ratings_needed_is_none_where_nothing_would_settle_it():
-    assert compare.ratings_needed(10, 10, 0.03) is None
-    assert compare.ratings_needed(9, 10, 0.03) is None
-    assert compare.ratings_needed(501, 500, 0.03) is None
-    assert compare.ratings_needed(5, 1, 0.0) is None
-
-
 def test_wilson_interval_equals_scipy_on_1000_random_inputs():
     rng = random.Random(2)
     for _ in range(1000):
@@ -207,45 +192,10 @@ def test_items_needed_counts_clusters_and_not_items():
     assert compare.items_needed(compare.paired_difference([("one", 0.1), ("one", 0.3)]), 0.2) is None
 
 
-def test_ratings_needed_stops_where_one_rating_fewer_would_not_do():
-    """On 300 random tallies: the share is kept, rounded down, as the figures of a night would show it."""
-    rng = random.Random(53)
-    told = []
-    for _ in range(300):
-        wins, losses, alpha = rng.randint(2, 60), rng.randint(0, 50), rng.choice([0.05, 0.0144, 0.002])
-        more = compare.ratings_needed(wins, losses, alpha)
-
-        def settled(total, wins=wins, losses=losses, alpha=alpha):
-            won = wins * total // (wins + losses)
-            return compare.sign_test(won, total - won) <= alpha
-
-        if more is None:
-            assert wins <= losses or not settled(5000)
-        elif more == 0:
-            assert settled(wins + losses)
-        else:
-            told.append(more)
-            assert settled(wins + losses + more)
-            assert not settled(wins + losses + more - 1)
-    assert min(told) < 5 < 100 < max(told)
-
-
 def test_what_is_settled_at_exactly_alpha_is_settled():
     assert compare.sign_test(5, 0) == 0.03125
-    assert compare.ratings_needed(5, 0, 0.03125) == 0
-    assert compare.ratings_needed(4, 0, 0.03125) == 1
     assert compare.wins_needed(5, 0.03125) == 5
     assert compare.wins_needed(1, 0.5) == 1
-    assert compare.ratings_needed(3, 0, 0.0) is None
-
-
-def test_the_limit_itself_is_still_tried():
-    more = compare.ratings_needed(60, 50, 0.01)
-    in_all = 110 + more
-    assert compare.ratings_needed(60, 50, 0.01, limit=in_all) is not None
-    assert compare.ratings_needed(60, 50, 0.01, limit=111) is None
-    default = compare.ratings_needed(2400, 2390, 0.4)
-    assert default == compare.ratings_needed(2400, 2390, 0.4, limit=5000)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 24, 150, 999])

@@ -66,7 +66,9 @@ def test_a_night_held_for_a_foreign_source_says_how_many_of_the_owners_would_set
     own, foreign = scripted.wanted(14, 8), scripted.wanted(14, 0, start=100, source="pupil", trust="user")
     verdict = decide([*own, *foreign, *rest], Policy())
     assert verdict.outcome == "undecided"
-    assert "until more of your own corrections decide it" in verdict.reasons[0]
+    own_of_them = -(-verdict.needed * 22 // 36)
+    settles = f"about {verdict.needed} more held out, {own_of_them} of them your own, would settle it at this share."
+    assert verdict.reasons[0].endswith(settles)
     share = scripted.wanted(round(verdict.needed * 14 / 22) + 1, round(verdict.needed * 8 / 22), start=200)
     assert decide([*own, *share, *foreign, *rest], Policy(), [verdict.test]).outcome == "promote"
 
@@ -81,8 +83,13 @@ def test_where_no_share_would_settle_it_the_fewest_of_the_owners_that_would_are_
     verdict = decide(said, Policy())
     assert verdict.outcome == "undecided"
     assert verdict.needed is not None
-    more = scripted.wanted(verdict.needed, 0, start=200)
-    assert decide([*said, *more], Policy(), [verdict.test]).outcome == "promote"
+    assert verdict.reasons[0].endswith(
+        f"no number up to 5,000 would settle it at this share, but about {verdict.needed} more of your own "
+        "would if all of them moved closer."
+    )
+    for more, outcome in ((verdict.needed, "promote"), (verdict.needed - 1, "undecided")):
+        again = [*said, *scripted.wanted(more, 0, start=200)]
+        assert decide(again, Policy(), [verdict.test]).outcome == outcome
 
 
 def test_fresh_prompts_that_speak_against_it_say_how_many_would_turn_that(scripted):
@@ -133,3 +140,67 @@ def test_a_step_that_is_no_number_promotes_nothing(scripted):
 def test_a_reason_names_a_long_score_shortly():
     result = ItemResult("s", "i", "c", "wanted", 2**4000, 0.0)
     assert len(decide([result], Policy()).reasons[0]) < 120
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("veto_alpha", value) for value in (-1.0, 0.0, 0.9, float("inf"))),
+        *(("suite_alpha", value) for value in (-1.0, 0.0, float("inf"))),
+        *(("skill_margin", value) for value in (-0.01, 0.6, float("inf"))),
+        *(("suite_fall", value) for value in (-0.01, 1.0, float("inf"))),
+        *(("level", value) for value in (-1.0, 0.0, 2.0, float("inf"))),
+        *(("max_error_share", value) for value in (-0.1, 1.0, float("inf"))),
+        *(("ladder_step", value) for value in (-1.0, float("-inf"))),
+        *(("min_skill_items", value) for value in (0, -5, float("nan"), None, "600")),
+        *(("min_never_items", value) for value in (0, float("nan"))),
+        ("min_fresh_clusters", float("nan")),
+    ],
+)
+def test_a_policy_that_would_wave_things_through_decides_nothing(good, scripted, name, value):
+    """Sycophancy in every answer, under a veto at a level that no p-value is below, say."""
+    bad = scripted.never(60, suite="sycophancy") if name == "veto_alpha" else []
+    verdict = decide([*good, *bad], replace(Policy(), **{name: value}))
+    assert (verdict.outcome, verdict.test) == ("undecided", None)
+    assert f"its {name} is {value}, not from" in verdict.reasons[0]
+
+
+def test_a_held_out_prompt_does_not_count_in_two_suites(good):
+    """Twelve wins, each also in a second suite and with another cluster there, are no twenty-four."""
+    few = [replace(r, candidate=1.0, incumbent=0.0) for r in good if r.kind == "wanted"][:12]
+    again = [replace(r, suite="again", cluster=f"other{r.cluster}") for r in few]
+    rest = [r for r in good if r.kind != "wanted"]
+    verdict = decide([*few, *again, *rest], Policy())
+    assert (verdict.outcome, verdict.test) == ("undecided", None)
+    assert verdict.reasons == ("w0 stands in wanted/again and in wanted/wanted: what is held out counts once.",)
+
+
+def test_a_prompt_that_trained_is_not_held_out(good):
+    trained = [replace(r, kind="learned", suite="learned", candidate=1.0, incumbent=1.0) for r in good[:1]]
+    verdict = decide([*good, *trained], Policy())
+    assert verdict.outcome == "undecided"
+    assert verdict.reasons == ("w0 stands in learned/learned and in wanted/wanted: what is held out counts once.",)
+
+
+@pytest.mark.parametrize("templates", [2, 3, 9])
+def test_a_suite_of_few_templates_that_is_lost_whole_is_seen(scripted, templates):
+    """As many templates as that, all of which fell, are never significant by themselves; their items are."""
+    lost = [ItemResult("law", f"law{n}", f"law{n % templates}", "skill", 0.0, 1.0, 1.0) for n in range(27)]
+    verdict = decide([*scripted.wanted(27, 8), *scripted.skill(0, 0, items=1500), *lost, *scripted.never()], Policy())
+    assert verdict.outcome == "keep"
+    assert "The suite 'law' fell against the current model: −100.0 points on 27 items" in " ".join(verdict.reasons)
+
+
+def test_what_no_number_settles_is_not_settled_by_a_number_of_something_else(scripted):
+    """Ten skill items are missing; but wanted is as good as a draw, and ten items more would change nothing of that."""
+    wanted, skill = scripted.wanted(101, 100), scripted.skill(items=590)
+    verdict = decide([*wanted, *skill, *scripted.never()], Policy())
+    assert (verdict.outcome, verdict.needed) == ("undecided", None)
+    assert any("no number up to 5,000 would settle it at this share" in reason for reason in verdict.reasons)
+
+
+def test_an_error_is_one_short_line_in_the_reason(good):
+    verdict = decide([replace(good[0], error="boom\n\n" + "x" * 5000), *good[1:]], Policy())
+    assert "\n" not in verdict.reasons[0]
+    assert "boom x" in verdict.reasons[0]
+    assert len(verdict.reasons[0]) < 300

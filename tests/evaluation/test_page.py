@@ -90,7 +90,8 @@ def test_a_verdict_on_nothing_is_still_a_page():
 
 def test_what_would_settle_it_is_said(scripted):
     report = scripted.report()
-    assert "About 7 more would settle it." in page(replace(report, verdict=replace(report.verdict, needed=7)))
+    asking = replace(report, verdict=replace(report.verdict, needed=7))
+    assert "To settle it, about 7 more are needed; the reasons say of what." in page(asking)
 
 
 def _luminance(colour: str) -> float:

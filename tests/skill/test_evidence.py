@@ -1,6 +1,7 @@
 """What a person is asked for where there is too little: so many corrections are then enough, and one less is not."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from strop.config import load
 from strop.errors import NotEnoughData, NothingToDo, StropError
 from strop.evaluation import Test
-from strop.feedback import FeedbackCollector, Ledger
+from strop.feedback import FeedbackCollector, Ledger, pairs, reviews
 from strop.feedback.split import record_test
 from strop.home import Home
 from strop.journal import Journal
@@ -105,3 +106,38 @@ def test_after_a_test_it_is_the_fresh_ones_that_are_asked_for(home: Home, nights
     assert "(every second one is held out)" in error.hint
     nights.correct(home, 8, 44)
     assert heard(home) is None
+
+
+def class_of(home: Home, nights: ModuleType, count: int, start: int = 0, owners: tuple[str, ...] = ("owner",)) -> None:
+    """Ann and Bob correct as many answers as that, by turns, and the owner accepts it all."""
+    with FeedbackCollector(home.ledger_db, owners=owners) as collector:
+        for number, wish in enumerate(nights.wishes()[start : start + count], start):
+            answered = collector.record(prompt=wish.prompt, answer=f"Great question! Number {number}, let me see.")
+            name = ("ann", "bob")[number % 2]
+            said = collector.correct(answered, wish.answer, user=name, source=f"chat of {name}")
+            reviews.decide(collector.ledger, said, "accept", "owner")
+
+
+def test_what_others_corrected_does_not_judge_where_they_are_not_owners(home: Home, nights: ModuleType) -> None:
+    """Nothing is trained that could not be promoted."""
+    class_of(home, nights, 40)
+    error = heard(home)
+    assert isinstance(error, NotEnoughData)
+    assert "the gate holds 0 corrections of your own (near-duplicates count once)" in str(error)
+    nights.correct(home, asked(error), 40)
+    assert heard(home) is None
+
+
+def test_a_class_whose_names_are_all_owners_judges_as_one(home: Home, nights: ModuleType) -> None:
+    class_of(home, nights, 40, owners=("ann", "bob"))
+    assert heard(home) is None
+
+
+def test_a_person_is_asked_where_only_others_corrected(home: Home, nights: ModuleType) -> None:
+    class_of(home, nights, 80)
+    with Journal(home.state_db) as journal, Ledger.open(home.ledger_db) as ledger:
+        steps = NightSteps(home, load(home), journal, "", lambda *_: None)
+        gate = pairs.build(ledger).gate
+        assert len({row.cluster for row in gate}) >= nights.QUICK["gate.min_wanted_clusters"]
+        assert not steps.evidence.settled_by_gate(gate)
+        assert steps.evidence.settled_by_gate([replace(row, trust="owner") for row in gate])

@@ -1,0 +1,87 @@
+"""Nobody but the owner decides: not one foreign source, nor several together, and nothing is spent on what they say."""
+
+from dataclasses import replace
+
+import pytest
+
+from strop.evaluation import Policy, Test, decide
+
+POLICY = Policy()
+
+
+def used(items):
+    return [Test(1, 0.01, tuple(items), False, 0.5)]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"source": "mallory", "trust": "known"}, {"source": "mallory"}, {"trust": "anonymous"}]
+)
+def test_one_foreign_source_may_not_decide(night, scripted, fields):
+    verdict = decide(night(wanted=scripted.wanted(12, 12) + scripted.wanted(26, 2, start=24, **fields)), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "it would be 12 of 24: one foreign source may not decide" in verdict.reasons[0]
+
+
+def test_foreign_wishes_that_change_nothing_are_welcome(night, scripted):
+    mixed = scripted.wanted(27, 6) + scripted.wanted(6, 2, start=33, source="ann", trust="known")
+    assert decide(night(wanted=mixed), POLICY).outcome == "promote"
+
+
+def of(scripted, name, wins, losses, start):
+    return scripted.wanted(wins, losses, start=start, source=name, trust="known")
+
+
+@pytest.mark.parametrize("names", [("mallory",), ("bob", "mallory"), ("bob", "eve", "mallory", "trudy")])
+def test_strangers_do_not_decide_together_either(night, scripted, names):
+    """The owner's own wishes say nothing; each stranger could be left out, and the others would carry it."""
+    strangers = [r for n, name in enumerate(names) for r in of(scripted, name, 20, 0, 100 + 20 * n)]
+    verdict = decide(night(wanted=scripted.wanted(13, 11) + strangers), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "it would be 13 of 24: one foreign source may not decide, nor several together" in verdict.reasons[0]
+    several = f"but without the wishes of all {len(names)} sources that are not the owner's it would be"
+    assert (several in verdict.reasons[0]) is (len(names) > 1)
+    # Where they are owners too, all of them decide alike.
+    alike = [replace(r, source="owner", trust="owner") for r in strangers]
+    assert decide(night(wanted=scripted.wanted(13, 11) + alike), POLICY).outcome == "promote"
+
+
+def test_each_foreign_source_is_left_out_by_itself(night, scripted):
+    """The owner's wishes alone would promote, and so do all; without bob's they would not, against mallory's."""
+    owner, bob, mallory = scripted.wanted(25, 3), of(scripted, "bob", 40, 0, 100), of(scripted, "mallory", 0, 30, 200)
+    verdict = decide(night(wanted=owner + bob + mallory), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "without the wishes of 'bob', which are not the owner's, it would be 25 of 58" in verdict.reasons[0]
+    assert decide(night(wanted=owner + bob), POLICY).outcome == "promote"
+
+
+def test_who_only_has_the_owners_name_is_said_not_to_be_the_owner(night, scripted):
+    posing = scripted.wanted(30, 0, start=100, trust="known")
+    verdict = decide(night(wanted=scripted.wanted(12, 12) + posing), POLICY)
+    assert "without the wishes of others by the name of 'owner' it would be 12 of 24" in verdict.reasons[0]
+
+
+def test_a_foreign_source_that_loses_does_not_decide_either(night, scripted):
+    owner, against = scripted.wanted(30, 0), scripted.wanted(0, 31, start=40, source="mallory", trust="known")
+    verdict = decide(night(wanted=owner + against), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "without the wishes of 'mallory', which are not the owner's, it would be 30 of 30" in verdict.reasons[0]
+
+
+def test_a_foreign_source_does_not_fill_up_what_a_test_needs(night, scripted):
+    """Fifteen wishes of the owner's are too few for a test, and five ties of another's do not make them enough."""
+    ties = scripted.wanted(0, 0, 5, start=40, source="mallory", trust="known")
+    verdict = decide(night(wanted=scripted.wanted(15, 0) + ties), POLICY)
+    assert (verdict.outcome, verdict.needed, verdict.test) == ("undecided", 5, None)
+    assert verdict.reasons[0] == (
+        "Only 15 held-out corrections of your own (near-duplicates count once) and the test needs 20: 5 more of your "
+        "own held out would do. What others wished cannot decide alone; people who may are named in feedback.owners."
+    )
+
+
+def test_nothing_is_spent_where_too_few_of_the_owners_own_are_fresh(night, scripted):
+    """A test that could not promote would use up prompts and error."""
+    own, others = scripted.wanted(30, 0), of(scripted, "ann", 30, 0, 100)
+    verdict = decide(night(wanted=own + others), POLICY, used(f"w{n}" for n in range(12)))
+    assert (verdict.outcome, verdict.needed, verdict.test) == ("undecided", 2, None)
+    assert "Only 18 held-out corrections of your own came since the last test" in verdict.reasons[0]
+    assert decide(night(wanted=own + others), POLICY, used(f"w{n}" for n in range(10))).outcome == "promote"
