@@ -43,12 +43,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """One server: the context of each of its slots, the memory that it takes, and why so much context."""
+    """One server: the context of each of its slots, the memory that it takes, and why so much context.
+
+    `all_known`: the model itself knows no more, so that a longer context would be none.
+    """
 
     context_tokens: int
     slots: int
     needs_bytes: int
     reason: str
+    all_known: bool = False
 
 
 def of_shape(shape: Shape) -> Served:
@@ -71,7 +75,13 @@ def serving(model: Served, asked: Asked, room_bytes: int) -> Serving:
     else:
         tokens = wanted
         reason = f"{tokens:,} tokens {each}" + (", all that the model knows" if wanted < USUAL_TOKENS else "")
-    return Serving(tokens, asked.slots, model.weights_bytes + tokens * asked.slots * model.token_bytes, reason)
+    needs_bytes = model.weights_bytes + tokens * asked.slots * model.token_bytes
+    return Serving(tokens, asked.slots, needs_bytes, reason, all_known(model, tokens))
+
+
+def all_known(model: Served, context_tokens: int) -> bool:
+    """Whether so much context is all that the model knows; False where that is not said."""
+    return model.limit_tokens is not None and context_tokens >= model.limit_tokens
 
 
 def hold(servers: int, needs_bytes: int, room_bytes: int) -> bool:

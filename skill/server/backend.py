@@ -16,7 +16,7 @@ from strop.errors import StropError, TargetAway, TargetDown
 from strop.server.escape import Escape, control_texts, escaper
 from strop.server.length import Length
 from strop.server.room import asked, free_memory_bytes, served
-from strop.trainer.serving import Serving, serving
+from strop.trainer.serving import Serving, all_known, serving
 
 if TYPE_CHECKING:
     import httpx2
@@ -178,7 +178,7 @@ class OllamaBackends:
             await asyncio.to_thread(self._target.publish, version)
             able, escape = await asyncio.to_thread(self._able, version), await _escape_of(version)
             name, limit = self._target.name_of(version), await asyncio.to_thread(self._target.context_tokens, version)
-            length = Length(TokenCounter(version.gguf), limit)
+            length = Length(TokenCounter(version.gguf), limit, all_known(served(version.gguf), limit))
             backend = Backend(version, name, client, escape, able=able, length=length, health=_HEALTH)
             await backend.warm()
         except BaseException as error:

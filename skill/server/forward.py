@@ -9,16 +9,18 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from strop.errors import BadRecord, StropError
+from strop.server.ending import ending
+from strop.server.fields import check_fields
 from strop.server.guard import Gone, Refused, read_json
 from strop.server.metrics import Metrics
 from strop.server.pointer import Pointer
 from strop.server.probation import Outcome, Watch
 from strop.server.recording import Recorder, drafted, new_name
-from strop.server.refusals import check_readable, explained
+from strop.server.refusals import MODELS_OWN, UNKNOWN, check_readable, explained, failure
 from strop.server.sending import Asked, Broken, Call, Sender
 from strop.server.settings import ServeSettings
 from strop.server.stream import Answer, Events, answer_of, event_data, event_of
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
-# An answer that a shorter limit cuts is what the client asked for, and no sign of a model that cannot end.
-ENDLESS_FROM_TOKENS = 512
 
 
 class Forwarder:
@@ -117,6 +117,8 @@ class Forwarder:
                 raise await self._sender.too_late(call) from None
         finally:
             await response.aclose()
+        if not begun and answer.heard and not await call.backend.ended():
+            raise await self._sender.silent(call)
         if not begun:
             raise Broken(call.backend)
         last = b"" if answer.finish is not None else await self._cut_off(call, answer)
@@ -126,25 +128,36 @@ class Forwarder:
 
     async def _cut_off(self, call: Call, answer: Answer) -> bytes:
         """What ends a stream whose answer is not whole; nothing more where the server has said why already."""
-        if answer.failed:
-            failed = self._sender.failed(call.backend, 502, "")
+        if answer.refused:
+            code = answer.refused
+        elif answer.failed:
+            code = self._sender.failed(call.backend, 502, "").code
         else:
             failed = await self._sender.given_up(call.backend)
-        self._metrics.count("strop_requests_total", version=call.backend.tag, outcome=failed.code)
+            code = failed.code
+        self._metrics.count("strop_requests_total", version=call.backend.tag, outcome=code)
         return b"" if answer.failed else event_of(json.loads(failed.body()))
 
     async def _passed(self, call: Call, answer: Answer, response: "httpx2.Response") -> AsyncIterator[bytes]:
-        """The events that each piece completes, as they came; the one that ends the answer says what was recorded."""
-        events = Events()
+        """The events that each piece completes, as they came; the one that ends the answer says what was recorded.
+
+        Chunks before the first word are kept back until it comes: where it does not, the request may be sent again, or
+        the client be told why with an HTTP status.
+        """
+        events, out = Events(), list[bytes]()
         async for data in response.aiter_raw():
-            out = [await self._event(call, answer, event) for event in events.feed(data)]
-            if out:
+            out += [await self._event(call, answer, event) for event in events.feed(data)]
+            if out and (answer.begun or not answer.heard):
                 yield b"".join(out)
+                out.clear()
 
     async def _event(self, call: Call, answer: Answer, event: bytes) -> bytes:
         chunk = event_data(event)
         if chunk is not None and "error" in chunk:
-            event = event_of(_in_our_words(chunk["error"]))
+            serving = call.backend.serving
+            refused = _in_our_words(chunk["error"], serving is not None and serving.all_known)
+            answer.refused = refused.code if refused.status < 500 else ""
+            event = event_of(json.loads(refused.body()))
         if chunk is not None and answer.add(chunk):
             recorded = await self._record(call, answer)
             event = event_of({**chunk, "strop": _said(call, recorded)})
@@ -174,13 +187,8 @@ class Forwarder:
         self._metrics.took(tag, seconds)
         # What it waited for a server to come up is no slowness of this one.
         pace_s = (time.monotonic() - call.began) / max(16, answer.tokens)
-        self._watch.answered(Outcome(tag, endless=endless(call.asked.request, answer), pace_s=pace_s))
-
-
-def endless(request: Mapping[str, Any], answer: Answer) -> bool:
-    """Whether an answer looks as if it would never have ended, by what was written and not by what was allowed."""
-    cut = answer.finish == "length" and answer.tokens >= ENDLESS_FROM_TOKENS
-    return cut and not (request.get("ignore_eos") or request.get("logit_bias"))  # the client wants no end, or may not
+        end = ending(call.asked.request, answer)
+        self._watch.answered(Outcome(tag, False, end.endless, pace_s, end.limit_tokens, end.cut))
 
 
 def checked(request: dict[str, Any]) -> dict[str, Any]:
@@ -189,15 +197,18 @@ def checked(request: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
         raise Refused(400, "bad_messages", "messages: a list of objects with role and content is needed")
     if request.get("n") not in (None, 1):
-        raise Refused(400, "one_choice", "n: one answer is given to a request")
+        raise Refused(400, "one_choice", "n: one answer is given to a request: leave it out, and ask again for another")
+    check_fields(request)
     return request
 
 
-def _in_our_words(error: Any) -> dict[str, Any]:
-    """An error in the midst of a stream, as the front door says it."""
-    said = explained(str(error.get("message", "") if isinstance(error, dict) else error))
-    made: dict[str, Any] = json.loads(Refused(502, said.code, said.message).body())
-    return made
+def _in_our_words(error: Any, all_known: bool) -> Refused:
+    """An error in the midst of a stream, as the front door says it: 502 where it is not the client's own mistake."""
+    message = str(error.get("message", "") if isinstance(error, dict) else error)
+    said = explained(message, all_known)
+    if said.code == UNKNOWN:
+        return Refused(502, "model_failed", failure(message))
+    return Refused(502 if said.code == MODELS_OWN else 400, said.code, said.message)
 
 
 async def until_gone(receive: "Receive", work: Coroutine[Any, Any, None]) -> None:

@@ -19,6 +19,7 @@ from strop.server.refusals import too_long
 _log = logging.getLogger(__name__)
 # What a template may add of its own: roles, a system prompt where none is given, how tools are to be called.
 FRAME_BYTES = 4096
+_SET = "a longer num_ctx under [ollama] in strop.toml for the versions to come"
 
 
 class Counts(Protocol):
@@ -30,10 +31,13 @@ class Counts(Protocol):
 
 
 class Length:
-    """The context of one version's tag, and what counts by that version's template and vocabulary."""
+    """The context of one version's tag, and what counts by that version's template and vocabulary.
 
-    def __init__(self, counter: Counts, context_tokens: int) -> None:
-        self._counter, self._context_tokens = counter, context_tokens
+    `all_known`: the model knows no more, so that there is nothing to set.
+    """
+
+    def __init__(self, counter: Counts, context_tokens: int, all_known: bool = False) -> None:
+        self._counter, self._context_tokens, self._all_known = counter, context_tokens, all_known
 
     async def check(self, body: Mapping[str, Any], size_bytes: int) -> None:
         """Raise Refused (400) where a request of so many bytes leaves no token for an answer.
@@ -48,8 +52,8 @@ class Length:
             _log.warning("a long request is sent uncounted, so Ollama may cut it: %s", error)
             return
         if tokens >= self._context_tokens:
-            what = "a longer num_ctx under [ollama] in strop.toml for the versions to come"
-            raise Refused(400, "context_length_exceeded", too_long(tokens, self._context_tokens, what))
+            said = too_long(tokens, self._context_tokens, None if self._all_known else _SET)
+            raise Refused(400, "context_length_exceeded", said)
 
     async def close(self) -> None:
         """End what was started for it."""

@@ -20,7 +20,8 @@ from strop.server.room import free_memory_bytes
 from strop.trainer.serving import hold
 
 _log = logging.getLogger(__name__)
-_LOOK_S = 0.2
+# How often a death is looked for that no request has met; one that has is told at once.
+_LOOK_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 
 

@@ -1,11 +1,11 @@
 """Probation: a version that has just gone live is watched, and sent back by itself where it fails.
 
-For 200 answers or 7 days. Errors, endless answers (cut off by their length) and slow ones send it back; each is an
-anytime-valid bet (`strop.evaluation.eprocess`) that its rate is higher than the version's before, so that looking after
-every answer costs nothing. Thumbs down are watched the same way and only warn: whether an answer is liked is the gate's
-question. Whatever is live and has not passed is on probation, and goes on where it stopped when it comes back. Where
-probation itself brought it back, it is only warned about: what fails everywhere would else send every one back. One
-that probation had sent away, and that a person puts back, begins anew.
+For 200 answers or 7 days. Errors, endless answers (`ending`), slow ones, and more answers than before that run into the
+same limit of a client's send it back; each is an anytime-valid bet (`strop.evaluation.eprocess`) that its rate is more
+than the version's before, so that looking after every answer costs nothing. Thumbs down are watched the same way and
+only warn: whether an answer is liked is the gate's question. Whatever is live and has not passed is on probation, and
+goes on where it stopped when it comes back. Where probation itself brought it back, it is only warned about: what fails
+everywhere would else send every one back. One that probation had sent away, and that a person puts back, begins anew.
 
 What was seen of each version is kept in `serve/probation.json`: counts, and no one's words.
 """
@@ -31,9 +31,11 @@ _ALPHA_THUMBS, _DELTA = 0.025, 0.025
 # A rate of the version before is known from so many answers (thumbs) on.
 _KNOWN_ANSWERS, _KNOWN_THUMBS = 50, 10
 # Rates that are never held against a version, and those that hold where nothing is known of the one before.
-_FLOOR = {"failed": 0.02, "endless": 0.05, "slow": 0.10}
+_FLOOR = {"failed": 0.02, "endless": 0.05, "slow": 0.10, "cut": 0.25}
 _UNKNOWN = {"failed": 0.05, "endless": 0.50}
 _MOST = 0.95
+# The tests for answers that ran into the client's own limit: one for each power of two that the version before knew.
+_CUT = "cut_"
 # Twice as slow as nearly every answer of the version before.
 _SLOW_TIMES, _SLOW_SHARE = 2.0, 0.95
 _NOT_UP = 3
@@ -44,12 +46,17 @@ _WORDS = {"failed": "errors", "endless": "endless answers", "slow": "slow answer
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one request. `pace_s` is the answer's time in seconds by its tokens (16 at least)."""
+    """What came of one request. `pace_s` is the answer's time in seconds by its tokens (16 at least).
+
+    `limit_tokens` and `cut`: the client's own limit, and whether the answer ran into it (`ending`).
+    """
 
     tag: str
     failed: bool = False
     endless: bool = False
     pace_s: float | None = None
+    limit_tokens: int | None = None
+    cut: bool = False
 
 
 @dataclass
@@ -62,12 +69,17 @@ class Seen:
     thumbs: int = 0
     down: int = 0
     paces: dict[int, int] = field(default_factory=dict)
+    limited: dict[int, int] = field(default_factory=dict)  # answers, by the client's own limit
+    cut: dict[int, int] = field(default_factory=dict)  # those that ran into it
 
     def count(self, outcome: Outcome) -> None:
         """Take one outcome in."""
         self.answers += 1
         self.failed += outcome.failed
         self.endless += outcome.endless
+        if (limit := outcome.limit_tokens) is not None:
+            self.limited[limit] = self.limited.get(limit, 0) + 1
+            self.cut[limit] = self.cut.get(limit, 0) + outcome.cut
         if outcome.pace_s is not None:
             step = bisect_left(_PACES, outcome.pace_s)
             self.paces[step] = self.paces.get(step, 0) + 1
@@ -173,6 +185,7 @@ class Watch:
         self._observe("failed", outcome.failed)
         if not outcome.failed:
             self._observe("endless", outcome.endless)
+            self._observe(f"{_CUT}{outcome.limit_tokens}", outcome.cut)
             if outcome.pace_s is not None and self._slow_from_s is not None and not self._loaded():
                 self._observe("slow", outcome.pace_s > self._slow_from_s)
         self.look()
@@ -218,15 +231,17 @@ class Watch:
         if self._ended or subject is None:
             return
         if not subject.passed:
-            for name in ("failed", "endless", "slow"):
-                if name in self._tests and self._tests[name].rejects(ALPHA):
+            cuts = sum(name.startswith(_CUT) for name in self._tests)
+            for name, test in self._tests.items():
+                alpha = ALPHA / cuts if name.startswith(_CUT) else ALPHA
+                if name != "down" and test.rejects(alpha):
                     return self._fail(self._reason(name))
         seen = self._seen.get(subject.tag, Seen())
         days = self._clock() - subject.since
         enough = seen.answers >= self._settings.probation_answers
         if subject.passed or enough or days >= timedelta(days=self._settings.probation_days):
             self._ended = self.changed = True
-            facts = {key: value for key, value in asdict(seen).items() if key != "paces"}
+            facts = {key: value for key, value in asdict(seen).items() if isinstance(value, int)}
             self._pass(subject.tag, {"by": "probation", "days": round(days / timedelta(days=1), 2), **facts})
 
     def facts(self) -> dict[str, Any]:
@@ -249,6 +264,10 @@ class Watch:
         if known:
             for name in ("failed", "endless"):
                 limits[name] = max(_FLOOR[name], upper_bound(getattr(before, name), before.answers, ALPHA))
+        for limit, count in before.limited.items():
+            if count >= _KNOWN_ANSWERS:
+                most = upper_bound(before.cut.get(limit, 0), count, ALPHA)
+                limits[f"{_CUT}{limit}"] = max(_FLOOR["cut"], most)
         if self._slow_from_s is not None:
             limits["slow"] = _FLOOR["slow"]
         if before.thumbs >= _KNOWN_THUMBS:
@@ -257,7 +276,8 @@ class Watch:
 
     def _reason(self, name: str) -> str:
         test = self._tests[name]
-        what = f"{_WORDS[name]}: {test.ones} of {test.seen}"
+        words = _WORDS.get(name) or f"answers cut at the client's own limit (from {name.removeprefix(_CUT)} tokens)"
+        what = f"{words}: {test.ones} of {test.seen}"
         return f"{what}, where {test.p0:.1%} are allowed (evidence {test.evidence:,.0f} to 1)"
 
     def _fail(self, reason: str) -> None:
@@ -277,8 +297,11 @@ class Watch:
         self.warning = str(data.get("warning", ""))
         try:
             for tag, one in data.get("seen", {}).items():
-                paces = {int(step): int(count) for step, count in one.pop("paces", {}).items()}
-                self._seen[tag] = Seen(**one, paces=paces)
+                by = {
+                    name: {int(at): int(count) for at, count in one.pop(name, {}).items()}
+                    for name in ("paces", "limited", "cut")
+                }
+                self._seen[tag] = Seen(**one, paces=by["paces"], limited=by["limited"], cut=by["cut"])
             self._tests = _tests(data.get("tests", {}))
             self._put_by = {str(tag): _tests(held) for tag, held in data.get("put_by", {}).items()}
         except (TypeError, ValueError, KeyError, AttributeError, StropError) as error:

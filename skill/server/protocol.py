@@ -2,11 +2,16 @@
 
 from typing import TYPE_CHECKING
 
+from strop.server.guard import Refused
+
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # As much as uvicorn's other reader takes. This one would take any amount, from somebody who has shown no token yet.
 HEAD_BYTES = 64 << 10
+_TOO_LARGE = f"the head of the request is larger than {HEAD_BYTES:,} bytes: send fewer and shorter headers"
+_THEIRS = "Invalid HTTP request received."
+_NO_HTTP = "the request cannot be read as HTTP/1.1: check its first line, its headers, its length and its chunks"
 
 
 def protocol() -> "type[HttpToolsProtocol]":
@@ -22,7 +27,17 @@ def protocol() -> "type[HttpToolsProtocol]":
             self._outside += len(data)
             super().data_received(data)
             if self._outside > HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response("The request's head is too large.")
+                self.send_400_response(_TOO_LARGE)
+
+        def send_400_response(self, msg: str) -> None:
+            """In the form of every other error. Where an answer has begun, all that is left is to hang up."""
+            begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+            if not begun:
+                self.transport.write(_answer(Refused(400, "bad_http", _NO_HTTP if msg == _THEIRS else msg)))
+            if self.cycle is not None:
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            self.transport.close()
 
         def on_message_begin(self) -> None:
             self._outside = self._piece
@@ -37,3 +52,10 @@ def protocol() -> "type[HttpToolsProtocol]":
             super().on_message_complete()
 
     return Protocol
+
+
+def _answer(refused: Refused) -> bytes:
+    """The whole response, whose connection ends with it."""
+    body = refused.body()
+    head = f"HTTP/1.1 {refused.status} Bad Request\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body

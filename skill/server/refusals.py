@@ -2,9 +2,10 @@
 
 A request that the model cannot be shown whole is refused before it is sent: an answer to half a request looks like an
 answer to all of it. The servers' own reasons are passed on in a sentence that says what to do; what is not known here
-goes on in its first line, unless it names a file of this machine.
+goes on in its first line, unless it names a file of this machine. What a field must hold, `fields` says.
 """
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +34,7 @@ NO_IMAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A refusal in words for the client. `code` is "refused" where the reason is not one that is known here."""
+    """A refusal in words for the client. `code` is `UNKNOWN` where the reason is not one that is known here."""
 
     code: str
     message: str
@@ -46,7 +47,9 @@ def check_readable(request: Mapping[str, Any], able: Abilities | None) -> None:
     for message in request["messages"]:
         role = message.get("role")
         if role not in ROLES:
-            raise Refused(400, "unknown_role", f"messages: {_short(role)} is no role; roles are {', '.join(ROLES[:5])}")
+            raise Refused(
+                400, "unknown_role", f"messages: {_short(role)} is no role; give one of {', '.join(ROLES[:5])}"
+            )
     if able is None:
         return
     if request.get("tools") and request.get("tool_choice") != "none" and not able.tools:
@@ -60,12 +63,22 @@ def check_readable(request: Mapping[str, Any], able: Abilities | None) -> None:
         raise Refused(400, "audio_not_supported", NO_IMAGES.format(what="sound"))
 
 
-def explained(message: str) -> Said:
-    """What the model's server said, in words for a client."""
+def explained(message: str, all_known: bool = False) -> Said:
+    """What the model's server said, in words for a client. `all_known`: its context is all that the model knows."""
+    if match := _TOO_LONG.search(message):
+        what = None if all_known else "a longer context_tokens under [serve] in strop.toml"
+        return Said("context_length_exceeded", too_long(int(match[1]), int(match[2]), what))
     for pattern, code, sentence in _KNOWN:
         if match := pattern.search(message):
             return Said(code, sentence(match))
-    return Said("refused", plain(message))
+    return Said(
+        UNKNOWN, f"the model's server does not take this request ({plain(message)}): change that, and ask again"
+    )
+
+
+def failure(message: str) -> str:
+    """What a server said of a failure of its own, in words for a client."""
+    return f"the model's server failed ({plain(message)}): ask again in a moment"
 
 
 def plain(message: str) -> str:
@@ -89,20 +102,19 @@ def _kinds(messages: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _short(role: Any) -> str:
-    text = repr(role)
+    text = json.dumps(role, ensure_ascii=False)
     return text if len(text) <= 40 else text[:40] + "…"
 
 
-def too_long(has_tokens: int, holds_tokens: int, set_what: str) -> str:
-    """The sentence for a prompt that leaves no room for an answer; `set_what` is what a person may set."""
-    return (
-        f"the request has {has_tokens:,} tokens and the context holds {holds_tokens:,}: "
-        f"send less of the conversation, or set {set_what}"
-    )
+def too_long(has_tokens: int, holds_tokens: int, set_what: str | None) -> str:
+    """The sentence for a prompt that leaves no room for an answer.
 
-
-def _too_long(match: "re.Match[str]") -> str:
-    return too_long(int(match[1]), int(match[2]), "a longer context_tokens under [serve] in strop.toml")
+    `set_what` is what a person may set; None where the model itself knows no more.
+    """
+    fact = f"the request has {has_tokens:,} tokens and the context holds {holds_tokens:,}"
+    if set_what is None:
+        return f"{fact}, all that the model knows: send less of the conversation, or begin a new one"
+    return f"{fact}: send less of the conversation, or set {set_what}"
 
 
 def _says(sentence: str) -> "Callable[[re.Match[str]], str]":
@@ -110,25 +122,44 @@ def _says(sentence: str) -> "Callable[[re.Match[str]], str]":
     return lambda match: sentence.format(*(plain(group or "") for group in match.groups()))
 
 
+# Codes: of a reason that is not known here, and of what is no mistake of the client's but of the model, whose words are
+# no answer in the form that was asked for.
+UNKNOWN, MODELS_OWN = "refused", "bad_answer"
+_TOO_LONG = re.compile(r"\((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _KNOWN: "tuple[tuple[re.Pattern[str], str, Callable[[re.Match[str]], str]], ...]" = tuple(
     (re.compile(pattern, re.DOTALL), code, sentence)
     for pattern, code, sentence in (
-        (r"\((\d+) tokens\) exceeds the available context size \((\d+) tokens\)", "context_length_exceeded", _too_long),
         (
             r"[Cc]ontext size has been exceeded|input is (?:too large|larger than)",
             "context_length_exceeded",
             _says("the conversation and its answer fill the context: send less of it, or ask for a shorter answer"),
         ),
+        (
+            r"model produced output that does not match",
+            MODELS_OWN,
+            _says("what the model wrote is no answer in the form that its tools need: ask again, or offer fewer tools"),
+        ),
         (r"image input is not supported", "image_not_supported", _says(NO_IMAGES.format(what="image"))),
         (r"audio input is not supported", "audio_not_supported", _says(NO_IMAGES.format(what="sound"))),
+        (
+            r"unsupported content\[\]\.type|invalid message format",
+            "invalid_request",
+            _says("a part of a message is of a kind that is not read: send text parts"),
+        ),
+        (r"video input is not supported", "video_not_supported", _says(NO_IMAGES.format(what="video"))),
         (r"does not support tools", "tools_not_supported", _says(NO_TOOLS.format(what="tools"))),
+        (
+            r"(?:unsupported|cannot resolve) \$ref",
+            "invalid_schema",
+            _says("a $ref of a JSON schema is not found in it: refer to #/$defs/NAME, or put there what it stands for"),
+        ),
         (
             r"JSON schema error at \S* ?(.*)|JSON schema conversion failed:?\s*(.*)",
             "invalid_schema",
             lambda match: f"a JSON schema of the request cannot be used: {plain(match[1] or match[2])}; correct it",
         ),
         (
-            r"invalid JSON schema",
+            r"invalid JSON schema|unable to create sampling context|invalid format: ",
             "invalid_schema",
             _says("a JSON schema of the request cannot be used (response_format): correct it, or make it simpler"),
         ),
@@ -145,12 +176,35 @@ _KNOWN: "tuple[tuple[re.Pattern[str], str, Callable[[re.Match[str]], str]], ...]
                 "begin with user (system before it), then let assistant and user take turns"
             ),
         ),
-        (r"Failed to parse (messages|tools): (.*)", "invalid_request", _says("{0} cannot be read: {1}")),
-        (r"Field '(\w+)': (.*)", "invalid_request", _says("{0}: {1}")),
         (
-            r"json: cannot unmarshal (\w+) into Go struct field \w+\.([\w.]+)",
+            r"(?:Cannot use both json_schema and grammar|Cannot use custom grammar constraints with tools)",
+            "invalid_grammar",
+            _says("one form at a time can be asked for: tools, a grammar, or a JSON schema; leave the others out"),
+        ),
+        (
+            r"2 or more assistant messages at the end",
+            "conversation_refused",
+            _says("the conversation ends in two answers of the assistant's: join them, or end it with the user"),
+        ),
+        (
+            r"Assistant message must contain",
+            "conversation_refused",
+            _says("an answer of the assistant's is empty: give it content or tool_calls, or leave it out"),
+        ),
+        (
+            r"Failed to parse (messages|tools): ([^;]*)",
             "invalid_request",
-            _says("{1}: {0} is not what is taken there"),
+            _says("{0} cannot be read ({1}): write them as OpenAI's API has them"),
+        ),
+        (
+            r"Field '(\w+)': (?:Error: )?(.*)",
+            "invalid_request",
+            _says("{0} cannot be used ({1}): correct it, or leave it out"),
+        ),
+        (
+            r"json: cannot unmarshal (\w+)[^/]* into Go struct field \w+\.([\w.]+)",
+            "invalid_request",
+            _says("{1}: {0} is not what is taken there; write it as OpenAI's API has it, or leave it out"),
         ),
     )
 )

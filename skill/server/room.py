@@ -89,7 +89,7 @@ def _outlook(home: Home, config: Config) -> tuple[str, bool | None, str]:
         return "nothing yet", None, "no version is live"
     given, room = asked(config, home), free_memory_bytes()
     told = written_down(home, live.tag)
-    one = Serving(**{name: told[name] for name in Serving.__slots__}) if told else None
+    one = Serving(**{name: told[name] for name in Serving.__slots__ if name in told}) if told else None
     one = one or serving(served(live.gguf), given, room)
     both, why = side_by_side(one, given, room)
     return f"{one.context_tokens:,} tokens", True if both else None, f"{one.reason}; {why}"

@@ -7,16 +7,18 @@ and the pointer counts it (`Pointer.restart`); a server that is away for every v
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from strop.errors import StropError, TargetDown
 from strop.server.backend import CHAT, Backend
+from strop.server.fields import broken_text
 from strop.server.guard import Refused
 from strop.server.pointer import Pointer
 from strop.server.probation import Outcome, Watch
 from strop.server.recording import Name
-from strop.server.refusals import explained, plain
+from strop.server.refusals import MODELS_OWN, UNKNOWN, explained, failure
+from strop.server.schema import check_schemas
 
 if TYPE_CHECKING:
     import httpx2
@@ -28,6 +30,7 @@ _LIMITS = ("max_tokens", "max_completion_tokens", "n_predict")
 # Of OpenAI's own service, or llama-server's internals: another adapter, another's cache.
 _NOT_FORWARDED = frozenset({"user", "metadata", "store", "service_tier", "lora", "id_slot", *_LIMITS})
 _ESCAPED = ("messages", "tools")
+_MOST_TOKENS = (1 << 31) - 1  # the largest number that llama-server reads there
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ class Sender:
     async def sent(self, call: Call) -> "httpx2.Response":
         """The backend's response, its body still to come. Raises Refused where it is an error, and Broken."""
         body = forwarded(call.asked.request, call.backend, self._max_tokens)
-        content = json.dumps(body).encode()
+        content = _encoded(body)
+        if call.backend.child is None:  # Ollama, which would not live to refuse them
+            check_schemas(body)
         if call.backend.length is not None:
             await call.backend.length.check(body, len(content))
         response = await self._response(call, content)
@@ -134,10 +139,23 @@ class Sender:
             return _away()
         return self.failed(call.backend, 504, "the model's server did not answer in time")
 
-    def failed(self, backend: Backend, status: int, message: str) -> Refused:
+    async def silent(self, call: Call) -> Refused:
+        """The error for a stream that ended before its first word. May raise Broken.
+
+        Ollama ends one so whose request it cannot use, and says why only where the answer is not streamed.
+        """
+        told = {key: value for key, value in call.asked.request.items() if key not in ("stream", "stream_options")}
+        asked = replace(call.asked, request={**told, "max_tokens": 1})
+        try:
+            await (await self.sent(replace(call, asked=asked))).aclose()
+        except Refused as refused:
+            return refused
+        return self.failed(call.backend, 502, "the model's server ended its answer before the first word: ask again")
+
+    def failed(self, backend: Backend, status: int, message: str, code: str = "model_failed") -> Refused:
         """An error that is held against the version."""
         self._watch.answered(Outcome(backend.tag, failed=True))
-        return Refused(status, "model_failed", message, retry_after_s=1)
+        return Refused(status, code, message, retry_after_s=1)
 
     async def _refusal(self, call: Call, status: int, text: bytes) -> Refused:
         """What the backend refused: the client's own mistake goes back to it, everything else is an error of ours.
@@ -150,32 +168,46 @@ class Sender:
             message = str(error["message"] if isinstance(error, dict) else error)
         except (ValueError, KeyError, TypeError):
             message = f"the model's server answered with HTTP {status}"
-        said = explained(message)
+        serving = call.backend.serving
+        said = explained(message, serving is not None and serving.all_known)
+        if said.code == MODELS_OWN:
+            return self.failed(call.backend, 502, said.message, said.code)
         if 400 <= status < 500 and status not in (401, 403, 404, 408):
             return Refused(status, said.code, said.message)
-        if status == 500 and (said.code != "refused" or await _sound(call.backend)):
+        if status == 500 and (said.code != UNKNOWN or await _sound(call.backend)):
             return Refused(400, said.code, said.message)
-        return self.failed(call.backend, 502 if status != 503 else 503, plain(message))
+        return self.failed(call.backend, 502 if status != 503 else 503, failure(message))
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise broken_text(body) from None
 
 
 def forwarded(request: Mapping[str, Any], backend: Backend, max_tokens: int) -> dict[str, Any]:
     """The request as the backend gets it: its own model's name, one limit, and no control token spelled out."""
     body = {key: value for key, value in request.items() if key not in _NOT_FORWARDED}
     body["model"] = backend.model
-    body["max_tokens"] = _limit(request, max_tokens)
+    body["max_tokens"] = named_limit(request) or max_tokens
     for key in _ESCAPED:
         if key in body:
             body[key] = backend.escape(body[key])
+    body["messages"] = [_with_content(one) for one in body["messages"]]
     return body
 
 
-def _limit(request: Mapping[str, Any], otherwise: int) -> Any:
+def _with_content(message: Any) -> Any:
+    """An answer that says nothing as an empty one: neither server takes it without content and without calls."""
+    empty = isinstance(message, dict) and message.get("role") == "assistant" and message.get("content") is None
+    return {**message, "content": ""} if empty and not message.get("tool_calls") else message
+
+
+def named_limit(request: Mapping[str, Any]) -> int | None:
     """The shortest limit that the client named; a negative one is "none" to both servers, and so is 0 to Ollama."""
-    named = [request[name] for name in _LIMITS if request.get(name) is not None]
-    for one in named:
-        if not isinstance(one, int) or isinstance(one, bool):
-            return one  # the model's server says what is wrong with it
-    return min((max(1, one) for one in named if one >= 0), default=otherwise)
+    named = [int(request[name]) for name in _LIMITS if request.get(name) is not None]
+    return min((min(max(1, one), _MOST_TOKENS) for one in named if one >= 0), default=None)
 
 
 def _away() -> Refused:

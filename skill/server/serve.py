@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import sys
 import threading
@@ -29,10 +28,10 @@ from strop.server.guard import is_loopback, names_of
 from strop.server.metrics import Metrics
 from strop.server.pointer import Pointer
 from strop.server.probation import Subject, Watch
-from strop.server.protocol import protocol
 from strop.server.recording import Recorder
 from strop.server.room import write_down
 from strop.server.spool import Spool
+from strop.server.web import ended_by, tell, uvicorn_server
 from strop.setup import OnProgress, prepare
 from strop.target import open_target
 
@@ -161,12 +160,14 @@ class _Service:
             await self._subject()
             door = FrontDoor(self._pointer, recorder, self._watch, metrics, serve)
             host = url.removeprefix("http://").rpartition(":")[0]
-            server = _uvicorn(door.app(running.token(home), names_of(host, serve.hosts)))
+            ending = asyncio.Event()
+            server = uvicorn_server(door.app(running.token(home), names_of(host, serve.hosts)), ending, _DRAIN_S)
+            sock.listen()  # whoever reads the address may connect at once
             stack.enter_context(running.announced(home, url))
             tasks = (follower.watch(), follower.move(), self._pointer.keep_alive(self._watch.not_up), self._tend())
             async with _beside(*tasks, self._warm_before(server)):
-                told = asyncio.create_task(_tell(server, lambda: on_start(Started(url, self._pointer.tag or ""))))
-                with _ended_by(server, stop):
+                told = asyncio.create_task(tell(server, lambda: on_start(Started(url, self._pointer.tag or ""))))
+                with ended_by(server, ending, stop):
                     await server.serve(sockets=[sock])
                 await told
 
@@ -187,7 +188,7 @@ class _Service:
 
         Ollama decides by itself what it keeps loaded.
         """
-        await _tell(server, lambda: None)
+        await tell(server, lambda: None)
         if server.should_exit or self._config.target != "llamacpp" or not self._watch.on_probation:
             return
         try:
@@ -263,62 +264,6 @@ def subject_of(versions: Versions, tag: str) -> Subject:
     proven = any(proves(one.to_state, one.evidence) for one in events)
     held = before.tag if before else None
     return Subject(tag, held, version.state == "live", since, returned, anew, proven and not anew)
-
-
-def _uvicorn(app: Any) -> "uvicorn.Server":
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
-            """Left to us: uvicorn would raise the signal again and end the process before everything is closed."""
-            return contextlib.nullcontext()
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        http=protocol(),
-        ws="none",
-        timeout_keep_alive=60,
-        timeout_graceful_shutdown=round(_DRAIN_S),
-        proxy_headers=False,
-    )
-    return Server(config)
-
-
-@contextlib.contextmanager
-def _ended_by(server: "uvicorn.Server", stop: threading.Event | None) -> Iterator[None]:
-    """SIGINT and SIGTERM end the server in good order, and so does `stop`."""
-
-    def end(*_: object) -> None:
-        server.should_exit = True
-
-    if threading.current_thread() is threading.main_thread():
-        before = {which: signal.signal(which, end) for which in (signal.SIGINT, signal.SIGTERM)}
-    else:
-        before = {}
-    if stop is not None:
-        told = stop
-
-        def wait() -> None:
-            told.wait()
-            end()
-
-        threading.Thread(target=wait, daemon=True).start()
-    try:
-        yield
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
-
-
-async def _tell(server: "uvicorn.Server", then: Callable[[], None]) -> None:
-    while not (server.started or server.should_exit):
-        await asyncio.sleep(0.01)
-    if server.started:
-        then()
 
 
 @contextlib.asynccontextmanager

@@ -13,22 +13,30 @@ def answer_of(data: dict[str, Any]) -> "Answer":
     message = choice.get("message") or {}
     answer = Answer(finish=choice.get("finish_reason"), tokens=_written(data) or 0)
     answer.text.append(message.get("content") or "")
+    answer.thoughts.append(message.get("reasoning_content") or "")
     answer.calls = {at: call for at, call in enumerate(message.get("tool_calls") or ())}
     return answer
 
 
 @dataclass
 class Answer:
-    """What was said so far. `tokens` counts pieces where the server does not; `finish` is None until the end."""
+    """What was said so far. `tokens` counts pieces where the server does not; `finish` is None until the end.
+
+    `heard`: a chunk came, be it one without a word; `refused`: the code of an error that the client made itself.
+    """
 
     text: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
     finish: str | None = None
     tokens: int = 0
     failed: bool = False
+    heard: bool = False
+    refused: str = ""
 
     def add(self, data: dict[str, Any]) -> bool:
         """Take one chunk in; returns whether it is the one that ends the answer."""
+        self.heard = True
         if "error" in data:
             self.failed = True
             return False
@@ -44,9 +52,11 @@ class Answer:
         delta = choice.get("delta") or {}
         if isinstance(piece := delta.get("content"), str):
             self.text.append(piece)
+        if isinstance(thought := delta.get("reasoning_content"), str):
+            self.thoughts.append(thought)
         for call in delta.get("tool_calls") or ():
             self._add_call(call)
-        self.tokens += bool(piece or delta.get("reasoning_content") or delta.get("tool_calls"))
+        self.tokens += bool(piece or thought or delta.get("tool_calls"))
         if choice.get("finish_reason") is None or self.finish is not None:
             return False
         self.finish = str(choice["finish_reason"])
@@ -61,6 +71,11 @@ class Answer:
             call["function"]["name"] = function["name"]
         if isinstance(more := function.get("arguments"), str):
             call["function"]["arguments"] = call["function"].get("arguments", "") + more
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has a word, an end or an error; before that, nothing is lost where it is asked for once more."""
+        return bool(self.tokens or self.finish is not None or self.failed)
 
     @property
     def said(self) -> str:

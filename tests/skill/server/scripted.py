@@ -14,12 +14,21 @@ from strop.deploy.versions import Version
 from strop.server.backend import Backend, _client
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An answer that is cut by its limit."""
+
+    text: str
+    tokens: int
+
+
 @dataclass
 class Script:
     """What to do with each request.
 
     "ok", "error" (of this request alone), "ill" (of every one), "hang", "cut" (a stream that breaks off), "wrong" (one
-    that ends in an error that names a file), or a message to give. The next `drops` requests have their connection
+    that ends in an error that names a file), "mute" (one without a word; "mute: REASON" says why where the answer is
+    whole), {"error": REASON}, a `Cut` answer, or a message to give. The next `drops` requests have their connection
     closed: before any answer, or where it is streamed, before its first event. While `away`, all have.
     """
 
@@ -81,6 +90,12 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(500, {"error": {"message": "broken"}})
         if do == "hang":
             return self._hang()
+        if isinstance(do, Cut):
+            return self._cut(do, bool(asked.get("stream")))
+        if isinstance(do, dict) and "error" in do:
+            return self._send(500, {"error": {"message": do["error"]}})
+        if isinstance(do, str) and do.startswith("mute"):
+            return self._mute(do.partition(": ")[2], bool(asked.get("stream")))
         if asked.get("stream"):
             return self._stream(do)
         self._answer({"content": "Fine."} if do == "ok" else do)
@@ -125,6 +140,24 @@ class _Handler(BaseHTTPRequestHandler):
         if do == "stall":
             return self._hang()
         self.wfile.write(chunk({"content": "ne."}) + chunk({}, "stop") + b"data: [DONE]\n\n")
+
+    def _mute(self, reason: str, streamed: bool) -> None:
+        if streamed:
+            self._begin_stream()
+            self.wfile.write(chunk({"role": "assistant", "content": ""}))
+        elif reason:
+            self._send(500, {"error": {"message": reason}})
+        else:
+            self._answer({"content": "Fine."})
+
+    def _cut(self, cut: Cut, streamed: bool) -> None:
+        used = {"completion_tokens": cut.tokens}
+        if not streamed:
+            choice = {"index": 0, "message": {"role": "assistant", "content": cut.text}, "finish_reason": "length"}
+            return self._send(200, {"choices": [choice], "usage": used})
+        self._begin_stream()
+        last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}], "usage": used}
+        self.wfile.write(chunk({"content": cut.text}) + b"data: " + json.dumps(last).encode() + b"\n\ndata: [DONE]\n\n")
 
     def _hang(self) -> None:
         """Wait until the other side hangs up."""

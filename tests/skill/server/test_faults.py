@@ -9,6 +9,7 @@ import pytest
 
 from strop.feedback import Ledger
 from strop.server import running
+from strop.server.refusals import explained, failure
 
 TOOL_CALLS = [
     {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"where": "Köln"}'}},
@@ -30,7 +31,8 @@ def test_an_error_of_the_models_server_is_502_and_may_be_tried_again(home: Any, 
     with serving(home) as door:
         script.do = "ill"
         failed = door.chat()
-        assert (failed.status_code, failed.json()["error"]["message"]) == (502, "broken")
+        assert (failed.status_code, failed.json()["error"]["code"]) == (502, "model_failed")
+        assert failed.json()["error"]["message"] == failure("broken")
         assert failed.headers["Retry-After"] == "1"
         script.do = "ok"
         assert door.chat().json()["choices"][0]["message"]["content"] == "Fine."
@@ -44,7 +46,7 @@ def test_a_request_that_a_sound_server_calls_its_own_error_is_the_clients_and_no
         script.do = "error"
         for _ in range(30):
             refused = door.chat()
-            assert (refused.status_code, refused.json()["error"]["message"]) == (400, "broken")
+            assert (refused.status_code, refused.json()["error"]["message"]) == (400, explained("broken").message)
         script.do = "ok"
         assert door.chat().status_code == 200
         assert 'outcome="model_failed"' not in door.http.get("/metrics").text

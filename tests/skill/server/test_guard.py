@@ -85,8 +85,75 @@ def test_a_head_that_does_not_end_is_sent_away_before_any_token_is_asked_for(
         address = ("127.0.0.1", int(door.url.rpartition(":")[2]))
         with socket.create_connection(address, timeout=20) as client, contextlib.suppress(ConnectionError):
             client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + head)
-            assert client.recv(1024).startswith(b"HTTP/1.1 400 ")
+            assert told(client) == "bad_http"
         assert door.chat().status_code == 200
+
+
+def told(client: socket.socket) -> str:
+    """The code of the error that comes, as every client of OpenAI's API reads it."""
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    assert (answer.status, answer.getheader("content-type")) == (400, "application/json")
+    error = json.loads(answer.read())["error"]
+    assert error["message"]
+    assert error["type"] == "invalid_request_error"
+    return str(error["code"])
+
+
+CHUNKED = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: many\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost : localhost\r\n\r\n",
+        CHUNKED + b"\r\nnot hexadecimal\r\n",
+    ],
+)
+def test_what_is_no_http_is_told_in_the_same_form(sent: bytes, home: Any, serving: Any, script: Any) -> None:
+    with serving(home) as door:
+        with socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(sent)
+            assert told(client) == "bad_http"
+            assert client.recv(1) == b""
+        assert door.chat().status_code == 200
+
+
+def test_a_wrong_chunk_of_a_request_that_is_let_in_is_told_too_and_nothing_reaches_the_model(
+    home: Any, serving: Any, script: Any
+) -> None:
+    head = CHUNKED + f"Authorization: Bearer {running.token(home)}\r\nContent-Type: application/json\r\n\r\n".encode()
+    with serving(home) as door:
+        with socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(head + b'2\r\n{"\r\n')
+            while "strop_requests_open 1" not in door.http.get("/metrics").text:
+                pass
+            client.sendall(b"not hexadecimal\r\n")
+            assert told(client) == "bad_http"
+        assert not script.asked
+        assert door.chat().status_code == 200
+
+
+def test_an_answer_that_has_begun_is_not_mixed_with_an_error(home: Any, serving: Any, script: Any) -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "Well?"}], "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    head += f"Authorization: Bearer {running.token(home)}\r\nContent-Type: application/json\r\n\r\n"
+    with serving(home) as door:
+        script.do = "stall"
+        with socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(head.encode() + body)
+            got = client.recv(4096)
+            while b"Fi" not in got:
+                got += client.recv(4096)
+            client.sendall(b"nonsense\r\n\r\n")
+            while piece := client.recv(4096):
+                got += piece
+        assert got.count(b"HTTP/1.1 ") == 1
+        assert b"bad_http" not in got
 
 
 def test_trailers_that_do_not_end_are_cut_off(home: Any, serving: Any, script: Any) -> None:

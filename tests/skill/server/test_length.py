@@ -56,6 +56,9 @@ def test_one_that_leaves_no_room_for_an_answer_is_refused_as_llama_server_does(t
     assert (refused.value.status, refused.value.code) == (400, "context_length_exceeded")
     assert f"{tokens:,} tokens and the context holds 8,192" in str(refused.value)
     assert "num_ctx under [ollama]" in str(refused.value)
+    with pytest.raises(Refused, match="8,192, all that the model knows: send less") as refused:
+        asyncio.run(Length(Counter(tokens), 8192, all_known=True).check(BODY, 100_000))
+    assert "num_ctx" not in str(refused.value)
 
 
 @pytest.mark.parametrize("error", [TargetDown("down", hint="strop doctor"), OSError("disk full"), ValueError("odd")])

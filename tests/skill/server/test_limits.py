@@ -1,12 +1,13 @@
 """How long an answer may get, and when one counts as endless: by what was written, whatever limits were named."""
 
 import json
+import random
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from strop.server.forward import ENDLESS_FROM_TOKENS, endless
+from strop.server.ending import ENDLESS_FROM_TOKENS, Ending, ending
 from strop.server.sending import forwarded
 from strop.server.stream import Answer, answer_of
 
@@ -27,7 +28,8 @@ BACKEND: Any = SimpleNamespace(model="v0001", escape=lambda data: data)
         ({"max_tokens": 8, "n_predict": -1}, 8),
         ({"max_completion_tokens": -2, "max_tokens": None}, 100),
         ({"max_tokens": 0}, 1),
-        ({"max_tokens": "many"}, "many"),
+        ({"max_tokens": 8.0}, 8),
+        ({"max_tokens": 10**12}, 2**31 - 1),
     ],
 )
 def test_one_limit_is_sent_the_shortest_that_was_named_and_never_none(named: dict[str, Any], sent: Any) -> None:
@@ -36,22 +38,68 @@ def test_one_limit_is_sent_the_shortest_that_was_named_and_never_none(named: dic
     assert not {"max_completion_tokens", "n_predict"} & set(body)
 
 
+LIMIT = ENDLESS_FROM_TOKENS
+WORDS = [
+    "the",
+    "road",
+    "led",
+    "a",
+    "traveller",
+    "past",
+    "seven",
+    "houses",
+    "and",
+    "one",
+    "told",
+    "of",
+    "rain",
+    "that",
+    "fell",
+    "on",
+    "every",
+    "field",
+    "in",
+    "May",
+]
+STORY = " ".join(random.Random(3).choices(WORDS, k=600))
+LOOPS = STORY[:400] + " and then I went on" * 200
+
+
 @pytest.mark.parametrize(
-    ("finish", "tokens", "request_", "counts"),
+    ("finish", "tokens", "request_", "text", "ended"),
     [
-        ("length", ENDLESS_FROM_TOKENS, {}, True),
-        ("length", ENDLESS_FROM_TOKENS, {"max_tokens": ENDLESS_FROM_TOKENS}, True),
-        ("length", ENDLESS_FROM_TOKENS - 1, {}, False),
-        ("length", 8, {"max_completion_tokens": 4096}, False),
-        ("stop", 4096, {}, False),
-        ("length", 4096, {"ignore_eos": True}, False),
-        ("length", 4096, {"logit_bias": {"2": -100}}, False),
+        ("length", LIMIT, {}, STORY, Ending(True)),
+        ("length", LIMIT - 1, {}, LOOPS, Ending()),
+        ("stop", 4096, {}, LOOPS, Ending()),
+        # The client's own limit: a loop is one wherever it is cut, and a story may have been wanted.
+        ("length", LIMIT, {"max_tokens": LIMIT}, STORY, Ending(False, 512, True)),
+        ("length", LIMIT, {"max_tokens": LIMIT}, LOOPS, Ending(True, 512, True)),
+        ("length", 1500, {"max_completion_tokens": 1500}, LOOPS, Ending(True, 1024, True)),
+        ("stop", 700, {"max_tokens": 1500}, STORY, Ending(False, 1024)),
+        ("length", 8, {"max_tokens": 8}, LOOPS, Ending()),
+        ("length", LIMIT, {"max_tokens": -1}, STORY, Ending(True)),
+        # Cut before it, where the context is full.
+        ("length", 3000, {"max_tokens": 4096}, STORY, Ending(True, 4096)),
+        ("length", 4096, {"ignore_eos": True}, LOOPS, Ending()),
+        ("length", 4096, {"logit_bias": {"2": -100}}, LOOPS, Ending()),
     ],
 )
-def test_only_a_long_answer_that_was_cut_is_endless(
-    finish: str, tokens: int, request_: dict[str, Any], counts: bool
+def test_what_a_cut_answer_says_of_its_version(
+    finish: str, tokens: int, request_: dict[str, Any], text: str, ended: Ending
 ) -> None:
-    assert endless(request_, Answer(finish=finish, tokens=tokens)) is counts
+    assert ending(request_, Answer([text], finish=finish, tokens=tokens)) == ended
+
+
+@pytest.mark.parametrize("field", ["thoughts", "arguments"])
+def test_a_loop_in_thoughts_or_in_a_call_is_one_too(field: str) -> None:
+    answer = Answer(finish="length", tokens=LIMIT)
+    assert not ending({"max_tokens": LIMIT}, answer).endless
+    for piece in (LOOPS[:1000], LOOPS[1000:]):
+        call = {"index": 0, "function": {"name": "look", "arguments": piece}}
+        delta = {"reasoning_content": piece} if field == "thoughts" else {"tool_calls": [call]}
+        answer.add({"choices": [{"delta": delta}]})
+    answer.tokens = LIMIT
+    assert ending({"max_tokens": LIMIT}, answer).endless
 
 
 def test_the_tokens_of_an_answer_are_those_that_the_server_counted() -> None:
@@ -85,3 +133,40 @@ def test_a_clients_own_limits_are_kept_and_make_no_endless_answers(door: Any, sc
 
     scripted.until(lambda: seen().get("answers") == 6)
     assert seen()["endless"] == 0
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("limits", [{"max_tokens": 1024}, {}])
+def test_a_version_that_loops_is_rolled_back_whoever_set_the_limit(
+    limits: dict[str, int], streamed: bool, home: Any, serving: Any, script: Any, scripted: ModuleType, strop: Any
+) -> None:
+    loop = scripted.Cut(LOOPS, 1024)
+    with serving(home, **{"serve.max_tokens": 1024}) as door:
+        old, new = door.versions.live().tag, door.release(1)
+        scripted.until(lambda: door.http.get("/healthz").json()["version"] == new)
+        scripted.until(lambda: strop(home, "status", "--json").json["serving"]["probation"] is not None)
+        script.do = loop
+        body = {"messages": [{"role": "user", "content": "Well?"}], "stream": streamed, **limits}
+
+        def back() -> bool:
+            door.http.post("/v1/chat/completions", json=body)
+            return bool(door.versions.live().tag == old)
+
+        scripted.until(back)
+        assert door.versions.events(new)[-1].evidence["reason"].startswith("endless answers: ")
+
+
+def test_stories_that_a_client_cuts_at_its_own_limit_are_no_endless_answers(
+    home: Any, serving: Any, script: Any, scripted: ModuleType
+) -> None:
+    with serving(home, **{"serve.probation_answers": 40}) as door:
+        new = door.release(1)
+        scripted.until(lambda: door.http.get("/healthz").json()["version"] == new)
+        script.do = scripted.Cut(STORY, 1024)
+
+        def stable() -> bool:
+            door.chat(max_tokens=1024)
+            return bool(door.versions.get(new).state == "stable")
+
+        scripted.until(stable)
+        assert door.versions.live().tag == new

@@ -96,6 +96,33 @@ def test_each_of_the_three_sends_it_back_with_its_figures(bad: Outcome, words: s
     assert not acts.passed
 
 
+def test_more_answers_than_before_that_run_into_the_clients_own_limit_send_it_back_and_as_many_do_not(
+    tmp_path: Path,
+) -> None:
+    """Each `share` of one hundred is cut; the version before had 30 of 100 under the limit that is compared."""
+    for share, limit, back in ((30, 1024, False), (100, 1024, True), (100, 512, False), (0, 1024, False)):
+        made = Acts(tmp_path / f"{share}-{limit}.json")
+        made.watch.begin(Subject(OLD, None, False, START))
+        many(made.watch, 100, lambda n: Outcome(OLD, limit_tokens=1024, cut=n % 10 < 3))
+        made.watch.begin(Subject(NEW, OLD, True, START))
+        many(made.watch, 200, lambda n, s=share, li=limit: Outcome(NEW, limit_tokens=li, cut=n % 10 < s / 10))  # type: ignore[misc]
+        assert bool(made.back) == back, (share, limit)
+        assert bool(made.passed) != back
+        if back:
+            assert made.back[0][1]["reason"].startswith("answers cut at the client's own limit (from 1024 tokens): ")
+
+
+def test_what_was_seen_under_each_limit_outlives_a_restart(tmp_path: Path) -> None:
+    made = Acts(tmp_path / "probation.json")
+    made.watch.begin(Subject(OLD, None, False, START))
+    many(made.watch, 60, lambda n: Outcome(OLD, limit_tokens=1024, cut=n % 10 == 0))
+    write_json(tmp_path / "probation.json", made.watch.facts())
+    again = made.reopened(tmp_path / "probation.json")
+    again.begin(Subject(NEW, OLD, True, START))
+    many(again, 60, lambda n: Outcome(NEW, limit_tokens=1024, cut=True))
+    assert made.back
+
+
 def test_as_many_errors_as_before_are_not_held_against_it(tmp_path: Path) -> None:
     made = Acts(tmp_path / "probation.json")
     made.watch.begin(Subject(OLD, None, False, START))

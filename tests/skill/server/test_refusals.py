@@ -76,8 +76,7 @@ def test_llama_server_is_not_asked_for_what_the_model_does_not_see(
         ({"messages": [{"role": "user", "content": "why " * 2000}]}, "context_length_exceeded", "send less"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "x"}}}}, "invalid_schema", "x"),
         ({"grammar": "root ::= ((("}, "invalid_grammar", "json schema"),
-        ({"max_tokens": "many"}, "invalid_request", "max_tokens: type must be number"),
-        ({"messages": [{"role": "user"}]}, "refused", "content"),
+        ({"dry_sequence_breakers": []}, "invalid_request", "correct it"),
     ],
 )
 def test_what_llama_server_refuses_comes_in_a_sentence_that_says_what_to_do(
@@ -107,12 +106,12 @@ def test_what_llama_server_refuses_comes_in_a_sentence_that_says_what_to_do(
         (
             "json: cannot unmarshal string into Go struct field ChatCompletionRequest.temperature of type float64",
             "invalid_request",
-            "temperature: string is not what is taken there",
+            "temperature: string is not what is taken there; write it as OpenAI's API has it",
         ),
         (
             'Failed to parse tools: Missing tool function: {"type":"function"}; tools = [\n  {\n',
             "invalid_request",
-            "tools cannot be read: Missing tool function",
+            'tools cannot be read (Missing tool function: {"type":"function"}): write them as',
         ),
         ("All non-assistant messages must contain 'content'", "refused", "must contain 'content'"),
     ],
@@ -121,6 +120,25 @@ def test_a_known_reason_becomes_our_own_sentence_and_another_one_stays(raw: str,
     said = explained(raw)
     assert said.code == code
     assert words in said.message
+
+
+def test_a_longer_context_is_advised_only_where_the_model_knows_more() -> None:
+    raw = "request (6013 tokens) exceeds the available context size (512 tokens), try increasing it"
+    assert "or set a longer context_tokens" in explained(raw).message
+    told = explained(raw, all_known=True)
+    assert told.code == "context_length_exceeded"
+    assert "6,013 tokens and the context holds 512, all that the model knows: send less" in told.message
+    assert "set" not in told.message
+
+
+def test_what_the_door_says_of_a_conversation_that_is_too_long_depends_on_what_the_model_knows(
+    home: Path, serving: Any
+) -> None:
+    # The tiny model knows 512 tokens.
+    for tokens, words in ((256, "or set a longer context_tokens under [serve]"), (512, "all that the model knows")):
+        with serving(home, **{"serve.context_tokens": tokens}) as door:
+            for stream in (False, True):
+                assert words in door.chat("why " * 2000, stream=stream).json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -152,5 +170,6 @@ def test_an_error_in_the_midst_of_a_stream_is_said_in_our_words(home: Path, serv
         script.do = "wrong"
         answer = door.chat(stream=True)
     assert "/var/lib" not in answer.text
-    assert '"code": "refused"' in answer.text
+    assert '"code": "model_failed"' in answer.text
+    assert "ask again" in answer.text
     assert "[DONE]" not in answer.text
