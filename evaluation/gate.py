@@ -30,16 +30,20 @@ def decide(results: Iterable[ItemResult], policy: Policy, history: Sequence[Test
     """The verdict on one candidate from all its results. Anything that was not measured never promotes."""
     results = tuple(results)
     if unfit := unusable(policy):
-        return Verdict("undecided", (unfit,))
+        return Verdict("undecided", (unfit,), lacks=("settings",))
     unmeasured = _nameless(results) or _unmeasured(results, policy)
     if unmeasured:
-        return Verdict("undecided", tuple(unmeasured))
+        return Verdict("undecided", tuple(unmeasured), lacks=("measurement",))
     by_kind: dict[str, list[ItemResult]] = defaultdict(list)
     for result in results:
         by_kind[result.kind].append(_lost_where_unmeasured(result))
     better, test = wanted(by_kind["wanted"], policy, history)
-    findings = [better, *skill(by_kind["skill"], policy, history), *learned(by_kind["learned"], policy)]
-    findings += vetoes(by_kind["never"], policy)
+    parts = {
+        "corrections": [better],
+        "skill": [*skill(by_kind["skill"], policy, history), *learned(by_kind["learned"], policy)],
+        "probes": vetoes(by_kind["never"], policy),
+    }
+    findings = [finding for part in parts.values() for finding in part]
     outcome = _worst(finding.outcome for finding in findings)
     lacking = [finding.needed for finding in findings if finding.outcome == "undecided"]
     estimates = {name: estimate for finding in findings for name, estimate in finding.estimates.items()}
@@ -48,14 +52,17 @@ def decide(results: Iterable[ItemResult], policy: Policy, history: Sequence[Test
         test = replace(test, promoted=outcome == "promote", skill_vs_base=based.value if based else None)
     # What decided comes first; the rest follows in the order of the gate.
     reasons = sorted(findings, key=lambda finding: finding.outcome != outcome)
-    return Verdict(
+    verdict = Verdict(
         outcome,
         tuple(finding.reason for finding in reasons if finding.reason),
         estimates,
         test,
         test.alpha if test else 0.0,
-        _needed(lacking) if outcome == "undecided" else None,
     )
+    if outcome != "undecided":
+        return verdict
+    lacks = [name for name, part in parts.items() if any(finding.outcome == outcome for finding in part)]
+    return replace(verdict, needed=_needed(lacking), lacks=tuple(lacks))
 
 
 def _worst(outcomes: Iterable[Outcome]) -> Outcome:
@@ -127,7 +134,9 @@ def _fault(result: ItemResult) -> str:
     for score in scores:
         if not isinstance(score, int | float):
             return f"the score is {score!r}"
-        # No isfinite: a whole number may be too large for a float, and a NaN lies between no two bounds.
+        if score != score:
+            return "the score is no number (NaN)"
+        # No isfinite: a whole number may be too large for a float.
         if not low <= score <= high:
             return f"the score {_shown(score)} is outside {low:g} to {high:g}"
     return ""

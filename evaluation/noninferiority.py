@@ -137,8 +137,10 @@ def _non_inferior(name: str, against: str, pairs: Pairs, policy: Policy, level: 
     if not found.mean > -policy.skill_margin:
         return Finding("keep", f"{figures}: skill was lost, and at most {margin}.", estimates)
     more = compare.items_needed(found, policy.skill_margin, 1 - level)
-    settle = f"; about {more} more items would settle it" if more and more <= _SETTLING_ITEMS else ""
-    return Finding("undecided", f"{figures}: a loss is not ruled out, and at most {margin}{settle}.", estimates, more)
+    if more is not None and more > _SETTLING_ITEMS:
+        more = None
+    settle = f"about {more} more items would settle it" if more else "no number of items that there are would settle it"
+    return Finding("undecided", f"{figures}: a loss is not ruled out, and at most {margin}; {settle}.", estimates, more)
 
 
 def _apart(pairs: Pairs) -> Pairs:

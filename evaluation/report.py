@@ -21,15 +21,26 @@ EXAMPLES = 8
 _ANSWER_CHARS = 1_200
 
 _HEADLINES = {
-    "promote": "The new model is better: it may be released.",
+    "promote": "The new model is better than the current one.",
     "keep": "The current model stays: the new one did not prove better.",
     "undecided": "Undecided: the current model stays until there is more to go by.",
 }
 _NEXT = {
     "promote": ["Try it: `strop chat`", "Go back whenever you like: `strop rollback`"],
     "keep": ["Go on as before: `strop feedback add` after an answer that you would change"],
-    "undecided": ["Correct more answers: `strop feedback add --correction`", "Then run `strop night` again"],
 }
+# By what an undecided night lacks.
+_MORE = {
+    "settings": "Mend the setting in `strop.toml` that the reason names",
+    "measurement": "See what failed: `strop doctor`; what was measured is kept",
+    "corrections": "Correct more answers: `strop feedback add --correction`",
+    "skill": "Where `gate.suite_budget` leaves skill items out, raise it; else the next candidate has to lose less",
+    "probes": "Ask more of the suites that have too few: raise `gate.probe_budget`",
+}
+_CHANCE = (
+    "p is the chance of such a result, or a clearer one, if the two models were equally good. A night may spend only "
+    "so much of it, or one of many nights would promote by luck."
+)
 _MEASURED = {
     "wanted": "wanted: share won, of those on which the two models differ",
     "wanted_net": "wanted: won less lost, of all",
@@ -133,7 +144,16 @@ class Report:
     @property
     def steps(self) -> Sequence[str]:
         """What to do next."""
-        return _NEXT[self.verdict.outcome] if self.next_steps is None else self.next_steps
+        if self.next_steps is not None:
+            return self.next_steps
+        if self.verdict.outcome != "undecided":
+            return _NEXT[self.verdict.outcome]
+        return [*(step for lack, step in _MORE.items() if lack in self.verdict.lacks), "Then run `strop night` again"]
+
+    @property
+    def chance(self) -> str:
+        """What p means, where a reason speaks of it."""
+        return _CHANCE if any("p = " in reason for reason in self.verdict.reasons) else ""
 
 
 class Shown(NamedTuple):
@@ -204,8 +224,7 @@ def markdown(report: Report) -> str:
     """The whole report as Markdown in which no text of a person or a model is markup."""
     verdict = report.verdict
     parts = [f"# {report.headline}", "\n".join(f"- {_line(reason)}" for reason in verdict.reasons)]
-    if verdict.needed:
-        parts.append(f"To settle it, about {verdict.needed} more are needed; the reasons say of what.")
+    parts.append(report.chance)
     if report.compared:
         parts.append(_line(report.compared))
     parts += ["## What changed", report.changed, *map(_example, shown(report.details))]

@@ -105,6 +105,8 @@ class Verdict:
 
     `test` joins the history where the wanted test was made, with `alpha_spent`. `needed` says how many more items an
     undecided night lacks, of what the reasons name; None where no number of them would do, or none can be told.
+    `lacks` names what an undecided night has too little of: more of `corrections`, `skill` items or `probes`, or a
+    `measurement` or `settings` that can be used.
     """
 
     outcome: Outcome
@@ -113,3 +115,4 @@ class Verdict:
     test: Test | None = None
     alpha_spent: float = 0.0
     needed: int | None = None
+    lacks: tuple[str, ...] = ()

@@ -114,10 +114,13 @@ def _tested(sums: _Sums, policy: Policy, alpha: float) -> Finding:
     won, fresh = sums.won, sums.fresh
     decided, p_value = won.wins + won.losses, compare.sign_test(won.wins, won.losses)
     what = "held-out prompts" if sums.judged else "held-out corrections"
+    moved = "were judged better or moved closer to what was asked" if sums.judged else "moved closer to what was asked"
     figures = (
-        f"{won.wins} of {decided} {what} on which the two models differ moved closer to what was asked "
+        f"{won.wins} of {decided} {what} on which the two models differ {moved} "
         f"({count(won.ties, 'tie')}), p = {p_text(p_value)} against the {p_text(alpha)} this night may spend"
     )
+    if not decided:
+        return Finding("keep", f"The two models differ on none of {count(sum(won), what[:-1])}: no sign of a gain.")
     if fresh.wins < fresh.losses and sum(fresh) < sum(won):
         against = f"of those that no earlier test used {fresh.wins} were won and {fresh.losses} lost"
         outcome: Outcome = "keep" if won.wins <= won.losses else "undecided"
@@ -155,17 +158,21 @@ def _fresh(results: Sequence[ItemResult], history: Sequence[Test]) -> list[ItemR
 def _held(
     results: Sequence[ItemResult], policy: Policy, history: Sequence[Test], alpha: float, found: Finding
 ) -> Finding | None:
-    """Holds a result that those who are not the owner decide, to either side; None where they do not."""
-    for what, kept in _without(results):
+    """Holds a result that those who are not the owner decide, to either side; None where they do not.
+
+    The owner's own alone are looked at first: they are what has to say so in the end.
+    """
+    for what, kept in reversed(list(_without(results))):
         counted, short = _counted(kept, policy, history)
         sums = _summed(counted, history)
         other = short or _tested(sums, policy, alpha)
-        if (other.outcome == "promote") != (found.outcome == "promote"):
-            decided = sums.won.wins + sums.won.losses
+        if other.outcome not in (found.outcome, "keep" if found.outcome == "undecided" else ""):
+            wins, decided = sums.won.wins, sums.won.wins + sums.won.losses
+            p_value = p_text(compare.sign_test(wins, sums.won.losses))
             return Finding(
                 "undecided",
-                f"{found.reason.rstrip('.')}; but without {what} it would be {sums.won.wins} of {decided}: one foreign "
-                "source may not decide, nor several together: held until it comes out the same without them.",
+                f"{found.reason.rstrip('.')}; but without {what} it would be {wins} of {decided} (p = {p_value}): one "
+                "foreign source may not decide, nor several together: held until it comes out the same without them.",
             )
     return None
 

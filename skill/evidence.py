@@ -21,8 +21,8 @@ from strop.home import Home
 from strop.journal import Journal
 from strop.trainer import plan
 
-_ADD = "strop feedback add ... --correction ..."
-MORE = f"correct more answers: {_ADD}"
+ADD = "strop feedback add ... --correction ..."
+MORE = f"correct more answers: {ADD}"
 # A correction that trains makes a row to copy and a pair.
 _ROWS_OF_A_CORRECTION = 2
 _FIRST = "strop feedback add --prompt ... --answer ... --rating down --correction ..."
@@ -79,12 +79,15 @@ class Evidence:
         return "every second one is" if gate < settings.gate_prompts else f"about one in {settings.gate_one_in} is"
 
     def _ask(self, more_gate: int, more_train: int = 0) -> str:
+        return f"{self.wanted(more_gate, more_train)}: {ADD}"
+
+    def wanted(self, more_gate: int, more_train: int = 0) -> str:
         """What a person is asked for, so that so many more corrections are held out and so many more train."""
         settings, (gate, train) = self._config.feedback, self._corrected()
         shares = {"gate_prompts": settings.gate_prompts, "gate_one_in": settings.gate_one_in}
         more = corrections_for(gate, train, more_gate=more_gate, more_train=more_train, **shares)
         answers = "1 more answer" if more == 1 else f"{more} more answers"
-        return f"correct about {answers}, to different questions ({self.share()} held out): {_ADD}"
+        return f"correct about {answers}, to different questions ({self.share()} held out)"
 
     def _corrected(self) -> tuple[int, int]:
         with Ledger.open(self._home.ledger_db, scrubber=self._config.feedback.scrub.scrubber()) as ledger:

@@ -16,8 +16,9 @@ from strop.deploy.targets.base import Target
 from strop.deploy.versions import Version
 from strop.evaluation.error import alpha_for
 from strop.evaluation.report import Report
+from strop.evaluation.results import Verdict
 from strop.evaluation.wanted import WantedItem
-from strop.evidence import Evidence
+from strop.evidence import ADD, Evidence
 from strop.feedback.dataset import Dataset
 from strop.feedback.rows import HeldPrompt
 from strop.home import Home
@@ -67,10 +68,16 @@ class GateStep:
         said = morning.about(self.journal, self.run_id, self.config, rows, monotonic() - began)
         report = Report(verdict, found.details, candidate=candidate.tag, incumbent=incumbent.tag, **said)
         report = replace(report, notes=(*report.notes, *found.notes))
-        if asked:
-            report = replace(report, next_steps=blind.NEXT)
+        report = replace(report, next_steps=blind.NEXT if asked else self._next(verdict))
         items = dict(Counter(detail.outcome for detail in found.details))
         return morning.write(self.home, report, case, {"incumbent": incumbent.tag, "items": items, "to_judge": asked})
+
+    def _next(self, verdict: Verdict) -> list[str] | None:
+        """What to do next where so many corrections would settle it, since not all of them are held out."""
+        if verdict.lacks != ("corrections",) or not verdict.needed:
+            return None
+        asked = self.evidence.wanted(verdict.needed)
+        return [f"{asked[0].upper()}{asked[1:]}: `{ADD}`", "Then run `strop night` again"]
 
     def _bench(
         self, incumbent: Version, rows: Dataset, ground: Ground, held: Sequence[HeldPrompt], render: Renderer

@@ -19,7 +19,7 @@ def used(items):
 def test_one_foreign_source_may_not_decide(night, scripted, fields):
     verdict = decide(night(wanted=scripted.wanted(12, 12) + scripted.wanted(26, 2, start=24, **fields)), POLICY)
     assert verdict.outcome == "undecided"
-    assert "it would be 12 of 24: one foreign source may not decide" in verdict.reasons[0]
+    assert "it would be 12 of 24 (p = 0.5806): one foreign source may not decide" in verdict.reasons[0]
 
 
 def test_foreign_wishes_that_change_nothing_are_welcome(night, scripted):
@@ -37,7 +37,7 @@ def test_strangers_do_not_decide_together_either(night, scripted, names):
     strangers = [r for n, name in enumerate(names) for r in of(scripted, name, 20, 0, 100 + 20 * n)]
     verdict = decide(night(wanted=scripted.wanted(13, 11) + strangers), POLICY)
     assert verdict.outcome == "undecided"
-    assert "it would be 13 of 24: one foreign source may not decide, nor several together" in verdict.reasons[0]
+    assert "it would be 13 of 24 (p = 0.4194): one foreign source may not decide, nor several" in verdict.reasons[0]
     several = f"but without the wishes of all {len(names)} sources that are not the owner's it would be"
     assert (several in verdict.reasons[0]) is (len(names) > 1)
     # Where they are owners too, all of them decide alike.
@@ -65,6 +65,24 @@ def test_a_foreign_source_that_loses_does_not_decide_either(night, scripted):
     verdict = decide(night(wanted=owner + against), POLICY)
     assert verdict.outcome == "undecided"
     assert "without the wishes of 'mallory', which are not the owner's, it would be 30 of 30" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("names", [("ann",), ("ann", "bob")])
+def test_a_foreign_source_does_not_say_keep_either(night, scripted, names):
+    """The owner's own are more wins than losses, and not enough: what others lost does not end that."""
+    own = scripted.wanted(15, 5)
+    alone = decide(night(wanted=own), POLICY)
+    lost = [r for n, name in enumerate(names) for r in of(scripted, name, 0, 10, 100 + 10 * n)]
+    verdict = decide(night(wanted=own + lost), POLICY)
+    assert (alone.outcome, verdict.outcome) == ("undecided", "undecided")
+    assert "it would be 15 of 20 (p = 0.0207): one foreign source may not decide" in verdict.reasons[0]
+    assert verdict.needed is not None
+
+
+def test_the_owners_own_figures_are_the_ones_that_are_said(night, scripted):
+    strangers = of(scripted, "alice", 12, 0, 100) + of(scripted, "bob", 12, 0, 200)
+    reason = decide(night(wanted=scripted.wanted(14, 12) + strangers), POLICY).reasons[0]
+    assert "without the wishes of all 2 sources that are not the owner's it would be 14 of 26 (p = 0.4225)" in reason
 
 
 def test_a_foreign_source_does_not_fill_up_what_a_test_needs(night, scripted):

@@ -3,14 +3,14 @@
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from strop.evaluation import Policy, decide
 from strop.evaluation.page import page
-from strop.evaluation.report import Report
+from strop.evaluation.report import Report, markdown
+from strop.evaluation.results import Verdict
 
 
 class Read(HTMLParser):
@@ -88,10 +88,29 @@ def test_a_verdict_on_nothing_is_still_a_page():
     assert "<table" not in text
 
 
-def test_what_would_settle_it_is_said(scripted):
-    report = scripted.report()
-    asking = replace(report, verdict=replace(report.verdict, needed=7))
-    assert "To settle it, about 7 more are needed; the reasons say of what." in page(asking)
+@pytest.mark.parametrize(
+    ("lacks", "step"),
+    [
+        ("corrections", "Correct more answers"),
+        ("skill", "gate.suite_budget"),
+        ("probes", "gate.probe_budget"),
+        ("measurement", "strop doctor"),
+        ("settings", "strop.toml"),
+    ],
+)
+def test_an_undecided_night_says_what_to_do_about_what_it_lacks_and_nothing_else(lacks, step):
+    steps = ("Correct more answers", "gate.suite_budget", "gate.probe_budget", "strop doctor", "strop.toml")
+    report = Report(Verdict("undecided", ("Why.",), lacks=(lacks,)))
+    for text in (page(report), markdown(report)):
+        assert [one for one in steps if one in text] == [step]
+        assert "strop night" in text
+
+
+def test_what_p_is_stands_where_a_reason_speaks_of_it():
+    for text, told in (("1 of 2, p = 0.5", True), ("Nothing was measured.", False)):
+        report = Report(Verdict("keep", (text,)))
+        assert ("if the two models were equally good" in page(report)) is told
+        assert ("if the two models were equally good" in markdown(report)) is told
 
 
 def _luminance(colour: str) -> float:
