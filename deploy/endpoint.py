@@ -7,6 +7,7 @@ no message.
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from strop.deploy.targets.base import Conversation, Generation
-from strop.errors import TargetDown, TargetError, UsageError
+from strop.errors import OnlyThought, ServerTrouble, TargetDown, TargetError, UsageError
 
 if TYPE_CHECKING:
     import httpx2
@@ -23,7 +24,10 @@ SEED = 1
 _MAX_BYTES = 4 << 20
 _CONNECT_S = 5.0
 _SAID = 160  # characters of a server's own words in an error
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _HINT = "check the address, the model's name (--model-name) and the token (--token-env)"
+TROUBLE = "that is the server's own message: try again later, or look into its log"
+THOUGHT = "raise max_tokens of the items, in a suite of your own, or turn thinking off on the server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,15 @@ class Endpoint:
         try:
             choice = said["choices"][0]
             text = _said(choice["message"])
+            if _only_thought(choice, text):
+                raise OnlyThought(f"the model thought until max_tokens ({max_tokens}) and said nothing", hint=THOUGHT)
             tokens = (said.get("usage") or {}).get("completion_tokens") or 0
             if not isinstance(text, str):
                 raise TypeError
             return Generation(text, int(tokens), choice.get("finish_reason") == "stop")
         except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if trouble := self._reason(said):
+                raise ServerTrouble(f"{self._to.base} answered with an error{trouble}", hint=TROUBLE) from error
             raise TargetError(f"{self._to.base} answered something that is no chat completion", hint=_HINT) from error
 
     def _post(self, body: Mapping[str, Any]) -> Any:
@@ -119,7 +127,7 @@ class Endpoint:
         if response.is_redirect:
             raise TargetError(f"{self._to.base} sends elsewhere, which is not followed", hint="name the other address")
         if response.status_code != 200:
-            said = f"HTTP {response.status_code}{self._reason(data)}"
+            said = f"HTTP {response.status_code}{self._reason(_read_json(data))}"
             raise TargetError(f"{self._to.base} refused: {said}", hint=_HINT)
         try:
             return json.loads(data)
@@ -142,16 +150,29 @@ class Endpoint:
             f"{self._to.base} did not answer in {self._to.timeout_s:.0f} s", hint="--timeout-s waits longer"
         )
 
-    def _reason(self, data: bytes) -> str:
-        """The server's own words, short and without the token."""
-        try:
-            error = json.loads(data)["error"]
-            words = str(error["message"] if isinstance(error, dict) else error)
-        except (ValueError, LookupError, TypeError, RecursionError):
+    def _reason(self, data: Any) -> str:
+        """The server's own words, short, without the token and what steers a terminal; empty where there are none."""
+        error = data.get("error") if isinstance(data, dict) else None
+        words = error.get("message") if isinstance(error, dict) else error
+        if not words:
             return ""
-        if self._to.token:
-            words = words.replace(self._to.token, "***")
-        return f": {' '.join(words.split())[:_SAID]}"
+        plain = str(words).replace(self._to.token, "***") if self._to.token else str(words)
+        printable = "".join(c if c.isprintable() else " " for c in _ESCAPE.sub("", plain))
+        return f": {' '.join(printable.split())[:_SAID]}"
+
+
+def _read_json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _only_thought(choice: Mapping[str, Any], text: object) -> bool:
+    """Whether max_tokens ended the thinking, so that no answer came."""
+    message = choice["message"]
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    return not text and bool(thought) and choice.get("finish_reason") == "length"
 
 
 def _said(message: Mapping[str, Any]) -> Any:

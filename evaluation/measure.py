@@ -30,7 +30,8 @@ class Measured:
 
     `degenerate` says why the answer it was read from is none (empty, or stuck in a loop), where that was looked at.
     `unread`: the error is that nothing can be read from an answer that came; asked again it would be the same. `said`
-    is what the answer comes to, short, by which it is seen where all answers are one.
+    is what the answer comes to, short, by which it is seen where all answers are one. `endless` and `template_token`
+    say of an answer that is judged by its form alone that it did not end by itself, and which token it holds.
     """
 
     value: float = nan
@@ -38,6 +39,8 @@ class Measured:
     degenerate: str | None = None
     unread: bool = False
     said: str | None = None
+    endless: bool = False
+    template_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

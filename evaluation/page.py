@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from strop.evaluation import interval
+from strop.evaluation.judged import JudgedReport
 from strop.evaluation.report import Report, shown, visible
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def page(report: Report) -> str:
         report=report,
         reasons=[visible(reason) for reason in report.verdict.reasons],
         examples=shown(report.details),
+        pairs=[pair.shown() for pair in report.pairs] if isinstance(report, JudgedReport) else [],
         plots=interval.plots(report.verdict.estimates, report.margin),
         width=interval.WIDTH,
         height=interval.HEIGHT,

@@ -125,6 +125,11 @@ class Report:
         return f"{said}; {counts['error']} could not be measured." if counts["error"] else f"{said}."
 
     @property
+    def examples(self) -> list[str]:
+        """The most telling of them, as Markdown."""
+        return [_example(one) for one in shown(self.details)]
+
+    @property
     def lessons(self) -> list[tuple[str, int]]:
         """What was learned from, in words, with its count; what is zero is left out."""
         return _worded(self.learned, _LEARNED)
@@ -182,7 +187,7 @@ def shown(details: Sequence[Detail]) -> list[Shown]:
         won = detail.outcome == "win"
         texts = (detail.item.messages[-1]["content"], detail.incumbent.text, detail.candidate.text, detail.item.chosen)
         title = "Closer to what was asked" if won else "Not what was asked"
-        found.append(Shown(title, won, *(_cut(str(text)) for text in texts)))
+        found.append(Shown(title, won, *(cut(str(text)) for text in texts)))
     return found
 
 
@@ -227,7 +232,7 @@ def markdown(report: Report) -> str:
     parts.append(report.chance)
     if report.compared:
         parts.append(_line(report.compared))
-    parts += ["## What changed", report.changed, *map(_example, shown(report.details))]
+    parts += ["## What changed", report.changed, *report.examples]
     if verdict.estimates:
         parts += ["## Figures", _figures(verdict.estimates)]
     if report.learned or report.excluded or report.notes:
@@ -260,14 +265,14 @@ def _counts(rows: Sequence[tuple[str, int]]) -> str:
 
 def _example(one: Shown) -> str:
     texts = {"Asked": one.asked, "Before": one.before, "After": one.after, "Wanted": one.wanted}
-    return f"### {one.title}\n\n" + "\n\n".join(f"{head}:\n\n{_fenced(text)}" for head, text in texts.items())
+    return f"### {one.title}\n\n" + "\n\n".join(f"{head}:\n\n{fenced(text)}" for head, text in texts.items())
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     return visible(text if len(text) <= _ANSWER_CHARS else text[:_ANSWER_CHARS] + " …")
 
 
-def _fenced(text: str) -> str:
+def fenced(text: str) -> str:
     """Text in a fence that it cannot close, since the fence is longer than any run of backticks in it."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"

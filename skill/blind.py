@@ -11,7 +11,7 @@ there is one test, when all are answered: nobody can stop while it looks well. W
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -21,9 +21,9 @@ from strop.config import Config
 from strop.deploy.targets.base import Generation
 from strop.deploy.versions import Version, Versions
 from strop.errors import NothingToDo, UsageError
-from strop.evaluation import ItemResult
+from strop.evaluation import ItemResult, Verdict
 from strop.evaluation.compare import wins_needed
-from strop.evaluation.report import Report
+from strop.evaluation.judged import Chosen, Compared, JudgedReport
 from strop.evaluation.results import JUDGED
 from strop.feedback.rows import HeldPrompt
 from strop.files import sha256_bytes, write_json
@@ -39,6 +39,10 @@ PROMPTS = 10
 # So many held-out prompts are answered by both models to find one on which they differ.
 TRIED = 4
 NEXT = ("Say which answers are better, blind, in two minutes: `strop judge`",)
+AGAIN = (
+    "Rate or correct more answers: `strop feedback add`",
+    "Then run `strop night` again: where the gate cannot tell, `strop judge` may come again with it",
+)
 
 Word = Literal["first", "second", "same"]
 _SCORES: dict[Word, tuple[float, float]] = {"first": (1.0, 0.0), "second": (0.0, 1.0), "same": (0.5, 0.5)}
@@ -158,6 +162,19 @@ class Sheet:
             found.append(ItemResult(JUDGED, f"judged-{question.id}", question.cluster, "wanted", ours, theirs))
         return found
 
+    def pairs(self) -> list[Compared]:
+        """The questions with the words, as the report shows them: now it may be said who answered what."""
+        found = []
+        for question, word in zip(self.questions, self.words, strict=True):
+            after, before = question.first, question.second
+            if not question.candidate_first:
+                after, before = before, after
+            chosen: Chosen = "neither"
+            if word != "same":
+                chosen = "after" if (word == "first") == question.candidate_first else "before"
+            found.append(Compared(question.messages[-1]["content"], before, after, chosen))
+        return found
+
 
 def _as_question(row: dict[str, Any]) -> Question:
     return Question(**{**row, "messages": tuple(row["messages"]), "interactions": tuple(row["interactions"])})
@@ -257,17 +274,10 @@ def _settled(
     def work() -> Done:
         case = morning.recorded(sheet.report, config.gate.policy())
         case = replace(case, results=(*case.results, *sheet.results()), earlier=night.evidence.tests())
-        verdict = case.verdict()
-        report = Report(
-            verdict,
-            run=run_id,
-            candidate=sheet.candidate,
-            incumbent=sheet.incumbent,
-            notes=(f"A person judged {len(sheet.questions)} prompts of the night {sheet.report.stem}, blind.",),
-            margin=config.gate.skill_margin,
-        )
+        counts = _counts(journal)
+        report = replace(_report(sheet, case.verdict(), run_id, counts), margin=config.gate.skill_margin)
         facts = {"incumbent": sheet.incumbent, "sheet": str(sheet.report)}
-        return morning.write(home, report, case, facts)
+        return morning.write(home, report, case, {**facts, **counts})
 
     verdict: StepRow = night.steps.do("gate", key, work, lambda row: row)
     if verdict.facts.get("tested"):
@@ -281,3 +291,25 @@ def _settled(
     reasons = tuple(map(str, verdict.facts["reasons"]))
     outcome = str(verdict.facts["outcome"])
     return Settled(outcome, reasons, version.tag, live.tag if live else "", verdict.output, night.pushed)
+
+
+def _report(sheet: Sheet, verdict: Verdict, run_id: str, counts: Mapping[str, Mapping[str, int]]) -> JudgedReport:
+    """What the report says. The candidate is that night's, so what it learned from is as well."""
+    many, night = len(sheet.questions), sheet.report.stem
+    return JudgedReport(
+        verdict,
+        run=run_id,
+        candidate=sheet.candidate,
+        incumbent=sheet.incumbent,
+        notes=(f"A person judged {many} prompts of the night {night}, blind. What was counted is that night's.",),
+        next_steps=AGAIN if verdict.outcome == "undecided" else None,
+        pairs=sheet.pairs(),
+        learned=counts.get("learned", {}),
+        excluded=counts.get("excluded", {}),
+    )
+
+
+def _counts(journal: Journal) -> dict[str, Mapping[str, int]]:
+    """The counts of the night that is being settled, for the report. A night of long ago kept none."""
+    night = journal.last_done("gate")
+    return {name: night.facts[name] for name in morning.COUNTS if night is not None and name in night.facts}

@@ -169,6 +169,14 @@ class TargetError(DeployError):
     code = "target"
 
 
+class ServerTrouble(TargetError):
+    code = "server_trouble"
+
+
+class OnlyThought(TargetError):
+    code = "only_thought"
+
+
 class TargetDown(DeployError):
     code, exit_code = "target_down", 30
 

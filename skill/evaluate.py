@@ -6,32 +6,31 @@ killed goes on behind its last whole block, and the same question twice is measu
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
 from typing import Any
 
-from strop.errors import BadSuite, EvaluationError
-from strop.evaluation import probes, rates, suites
-from strop.evaluation.compare import Paired
+from strop.deploy import endpoint
+from strop.errors import BadSuite, EvaluationError, OnlyThought, ServerTrouble
+from strop.evaluation import probes, suites
 from strop.evaluation.lettered import lettered, lettered_probe
 from strop.evaluation.measure import Measured, skill_scores
 from strop.evaluation.model import Model
 from strop.evaluation.probes import Probe
-from strop.evaluation.rates import Rate
 from strop.evaluation.suites import SuiteItem
 from strop.files import sha256_bytes
 from strop.kept import Kept
+from strop.measurement import Asked, Measurement, Result, Source, why_none
 from strop.setup import OnProgress
 from strop.subject import Subject
 
-Asked = SuiteItem | Probe
 BLOCK = 32  # items; of an endpoint, twice as many as are asked at a time
 _PART = "evaluate"
-_READING = 3  # how answers are read into scores; another number where that changes: what is kept is the scores
+_READING = 4  # how answers are read into scores; another number where that changes: what is kept is the scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,108 +55,6 @@ class Where:
             if self.fresh:
                 kept.drop()
             kept.write(errors, data)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One suite that was asked for: its items as the file has them."""
-
-    name: str
-    items: tuple[Asked, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A model's scores on one source by item id; `known` of them were kept from before."""
-
-    scores: dict[str, Measured]
-    known: int
-
-    @property
-    def errors(self) -> int:
-        """Items without a score, those among them that were answered and could not be read."""
-        return sum(score.error is not None for score in self.scores.values())
-
-    @property
-    def blank(self) -> bool:
-        """Whether nothing at all was measured."""
-        return self.errors == len(self.scores)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: a suite's rate, how it was asked, and the difference to the other model, if any.
-
-    `degenerate` counts the probes whose answer was empty or stuck in a loop; None where no probe was answered.
-    `unread` counts the answers that were no measurement, by what they did ("named no letter"); they are errors of the
-    rate as well.
-    """
-
-    source: str
-    rate: Rate
-    asked: str
-    against: Rate | None = None
-    difference: Paired | None = None
-    degenerate: int | None = None
-    against_degenerate: int | None = None
-    unread: Mapping[str, int] = field(default_factory=dict)
-    against_unread: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """All that was measured on one source: of the model, and of the one it is compared with."""
-
-    source: Source
-    asked: tuple[Asked, ...]
-    ours: Measurement
-    theirs: Measurement | None
-
-    @property
-    def blank(self) -> bool:
-        """Whether one of the models has not one score on it."""
-        return self.ours.blank or (self.theirs is not None and self.theirs.blank)
-
-    def rows(self) -> list[Row]:
-        """The source's lines of the table."""
-        ours = rates.by_suite(self.source.items, self.ours.scores)
-        if self.theirs is None:
-            return [self._row(one) for one in ours]
-        theirs = rates.by_suite(self.source.items, self.theirs.scores)
-        apart = rates.differences(self.source.items, self.ours.scores, self.theirs.scores)
-        pairs = zip(ours, theirs, strict=True)
-        return [self._row(one, other, apart[one.suite]) for one, other in pairs]
-
-    def items(self) -> Iterator[dict[str, Any]]:
-        """One object an item, in the order of the file."""
-        for item, asked in zip(self.source.items, self.asked, strict=True):
-            row = {"source": self.source.name, "id": item.id, "suite": item.suite, "cluster": item.cluster}
-            row |= {"asked": _way(item, asked)} | _facts(self.ours.scores[item.id])
-            if self.theirs is not None:
-                row |= {f"against_{name}": value for name, value in _facts(self.theirs.scores[item.id]).items()}
-            yield row
-
-    def _row(self, one: Rate, other: Rate | None = None, apart: Paired | None = None) -> Row:
-        ours, theirs = (self._degenerate(one.suite, side) for side in (self.ours, self.theirs))
-        unread, others = (self._unread(one.suite, side) for side in (self.ours, self.theirs))
-        return Row(self.source.name, one, self._how(one.suite), other, apart, ours, theirs, unread, others)
-
-    def _of(self, suite: str) -> Iterator[tuple[Asked, Asked]]:
-        pairs = zip(self.source.items, self.asked, strict=True)
-        return (pair for pair in pairs if suite in (pair[0].suite, rates.ALL))
-
-    def _how(self, suite: str) -> str:
-        return " + ".join(dict.fromkeys(_way(item, asked) for item, asked in self._of(suite)))
-
-    def _degenerate(self, suite: str, side: Measurement | None) -> int | None:
-        answered = [item.id for item, asked in self._of(suite) if isinstance(asked, Probe) and not asked.choices]
-        if side is None or not answered:
-            return None
-        return sum(side.scores[name].degenerate is not None for name in answered)
-
-    def _unread(self, suite: str, side: Measurement | None) -> Mapping[str, int]:
-        scores = [side.scores[item.id] for item, _ in self._of(suite)] if side is not None else []
-        return Counter(score.error for score in scores if score.unread and score.error is not None)
 
 
 def sources(names: Sequence[str], limit: int | None) -> list[Source]:
@@ -225,11 +122,19 @@ def _measured(subject: Subject, sources: Sequence[Sequence[Asked]], where: Where
 def _why(scores: Sequence[Measured], subject: Subject) -> tuple[str, str]:
     """Why none of these is a score, and what to do about it."""
     failed = next((score.error for score in scores if not score.unread and score.error is not None), None)
-    if failed is None:
-        counts = Counter(score.error for score in scores)
-        why = "; ".join(f"{count} of {len(scores)} answers {error}" for error, count in counts.most_common())
-        return why, "an endpoint is judged by what it says; a model on this machine by its likelihoods too"
-    return failed, "check its address, --model-name and --token-env" if subject.address else "strop doctor"
+    if failed is not None:
+        return why_none(scores), _advice(failed, subject)
+    counts = Counter(score.error for score in scores)
+    why = "; ".join(f"{count} of {len(scores)} answers {error}" for error, count in counts.most_common())
+    return why, "an endpoint is judged by what it says; a model on this machine by its likelihoods too"
+
+
+def _advice(failed: str, subject: Subject) -> str:
+    """What to do about a failure, which begins with its error's name (`measure.answers`)."""
+    if not subject.address:
+        return "strop doctor"
+    known = {ServerTrouble.__name__: endpoint.TROUBLE, OnlyThought.__name__: endpoint.THOUGHT}
+    return known.get(failed.partition(":")[0], "check its address, --model-name and --token-env")
 
 
 class _Run:
@@ -272,7 +177,7 @@ class _Run:
         failed = [one.error for one in found.values() if _failed(one)]
         self.failed += len(failed)
         if self._dead is None and len(failed) == self._size:
-            self._dead = f"not asked: all of the {self._size} before it failed ({failed[0]})"
+            self._dead = f"not asked: all of the {self._size} before it failed"
         return found
 
     def _asked(self, model: Model, block: Sequence[Asked]) -> dict[str, Measured]:
@@ -336,12 +241,3 @@ def _in_turn(items: Sequence[Asked], group: Callable[[Asked], Any]) -> list[Aske
         turned.append((turns[group(item)], item))
         turns[group(item)] += 1
     return [item for _, item in sorted(turned, key=lambda pair: pair[0])]
-
-
-def _way(item: Asked, asked: Asked) -> str:
-    return "answer" if not item.choices else "likelihood" if asked.choices else "letter"
-
-
-def _facts(score: Measured) -> dict[str, Any]:
-    value = None if score.error is not None else score.value
-    return {"score": value, "error": score.error, "degenerate": score.degenerate}

@@ -70,7 +70,9 @@ class GateStep:
         report = replace(report, notes=(*report.notes, *found.notes))
         report = replace(report, next_steps=blind.NEXT if asked else self._next(verdict))
         items = dict(Counter(detail.outcome for detail in found.details))
-        return morning.write(self.home, report, case, {"incumbent": incumbent.tag, "items": items, "to_judge": asked})
+        facts = {"incumbent": incumbent.tag, "items": items, "to_judge": asked}
+        counts = {name: dict(said[name]) for name in morning.COUNTS}
+        return morning.write(self.home, report, case, {**facts, **counts})
 
     def _next(self, verdict: Verdict) -> list[str] | None:
         """What to do next where so many corrections would settle it, since not all of them are held out."""

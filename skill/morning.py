@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BEFORE_THE_GATE = ("pairs", "train", "build", "certify")
 _COVERS = "This run’s steps up to the verdict; getting the base model ready comes before them, the release after them."
 _NAMED = 5
+COUNTS = ("learned", "excluded")  # what the gate's step of a night keeps for the report after `strop judge`
 
 
 @dataclass(frozen=True, slots=True)

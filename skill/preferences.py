@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from dataclasses import asdict
 
 from strop.errors import EvaluationError
-from strop.evaluate import BLOCK, Source, Where
+from strop.evaluate import BLOCK, Where
 from strop.evaluation.measure import Answer, answers
 from strop.evaluation.model import Model
 from strop.evaluation.preference import Pair, Preference, Preferred, judged, together
 from strop.evaluation.suites import SuiteItem
+from strop.measurement import Source
 from strop.subject import Subject
 
 _TOKENS = 128  # of an answer to a choice item, which is asked here without its choices

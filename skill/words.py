@@ -9,7 +9,9 @@ _RANGES = (
     "\u3041-\u3130\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua9e0-\ua9ff\uaa60-\uaadf\uf900-\ufaff"
     "\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-_UNSPACED = re.compile(rf"(?=[^\W\d_])[{_RANGES}]")  # letters alone: no digit, no sign, no vowel mark above a letter
+# A pattern: letters alone, no digit, no sign, no vowel mark above a letter.
+UNSPACED = rf"(?=[^\W\d_])[{_RANGES}]"
+_UNSPACED = re.compile(UNSPACED)
 
 
 def count(text: str) -> int:

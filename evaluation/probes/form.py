@@ -19,12 +19,18 @@ from strop.evaluation.measure import Answer
 from strop.evaluation.model import Conversation
 from strop.evaluation.probes.items import Probe, asked
 from strop.evaluation.results import LONGER, LONGER_THAN_BASE, ItemResult
-from strop.words import count
+from strop.words import UNSPACED, count
 
 MAX_TOKENS = 96
 
 # Six in a row of one word, or of one phrase of two or three words, is no natural text.
 _RUN = 6
+# In scripts without spaces, marks and punctuation left out: least letters, most letters, times in a row. One letter as
+# anywhere; two more often than a word, for cheers and laughter go on ("加油" six times); three and more as a word.
+_UNITS = ((1, 1, 15), (2, 2, 10), (3, 40, _RUN))
+_UNSPACED_LOOPS = [
+    re.compile(rf"((?:{UNSPACED}){{{least},{most}}}?)\1{{{times - 1}}}") for least, most, times in _UNITS
+]
 # Fewer than half of all four-word sequences being distinct, from 20 words on.
 _NGRAM, _NGRAM_WORDS, _DISTINCT = 4, 20, 0.5
 # Text that zlib shrinks more than fourfold; speech recognition treats 2.4 as a loop (Radford et al. 2022, Whisper), on
@@ -83,6 +89,8 @@ def degenerate(text: str) -> str | None:
         return f"repeats {loop[1][:40]!r}"
     if re.search(r"([^\W\d])\1{14}", plain):
         return "repeats one letter"
+    if unit := _unspaced_loop(plain):
+        return f"repeats {unit!r}"
     if len(words) >= _NGRAM_WORDS:
         grams = [tuple(words[i : i + _NGRAM]) for i in range(len(words) - _NGRAM + 1)]
         if len(set(grams)) < _DISTINCT * len(grams):
@@ -91,6 +99,14 @@ def degenerate(text: str) -> str | None:
     if len(plain) >= _COMPRESSION_CHARS and len(data) > _COMPRESSION * len(zlib.compress(data, 9)):
         return "repeats itself"
     return None
+
+
+def _unspaced_loop(plain: str) -> str | None:
+    """What is repeated in a script without spaces: its letters. None where nothing is, or there are too few of them."""
+    if plain.isascii():
+        return None
+    letters = re.sub(r"[\W_]+", "", plain)
+    return next((loop[1] for loop in (pattern.search(letters) for pattern in _UNSPACED_LOOPS) if loop), None)
 
 
 def template_token(text: str) -> str | None:

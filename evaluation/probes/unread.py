@@ -21,7 +21,7 @@ from dataclasses import replace
 from math import nan
 
 from strop.evaluation.measure import Measured
-from strop.evaluation.probes.form import degenerate
+from strop.evaluation.probes.form import degenerate, template_token
 from strop.evaluation.probes.graders import LETTER, picked, spoken
 from strop.evaluation.probes.items import Probe
 from strop.evaluation.probes.refusal import refuses
@@ -42,6 +42,10 @@ def read(probe: Probe, reply: Reply | None) -> Measured:
         return found
     given = [spoken(answer.text) for answer in reply.answers]
     found = replace(found, degenerate=silence(reply), said=_said(probe, given))
+    if not (probe.grader or probe.choices):
+        found = replace(
+            found, endless=not all(answer.finished for answer in reply.answers), template_token=_token(reply)
+        )
     why = next((why for why in (no_answer(text, probe.max_tokens) for text in given) if why), None)
     by_omission = probe.grader in _BY_OMISSION and found.value == 1
     return _void(found, why) if why and by_omission else found
@@ -76,6 +80,10 @@ def alike(probes: Sequence[Probe], scores: Mapping[str, Measured]) -> dict[str, 
 
 def _void(found: Measured, why: str) -> Measured:
     return replace(found, value=nan, error=why, unread=True)
+
+
+def _token(reply: Reply) -> str | None:
+    return next(filter(None, (template_token(answer.text) for answer in reply.answers)), None)
 
 
 def _said(probe: Probe, given: Sequence[str]) -> str | None:

@@ -1,17 +1,18 @@
 """What `strop evaluate` prints: one table of rates, whoever measured them, and the same as one JSON object."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strop.cli.output import hint, note, say, show, table
 
 if TYPE_CHECKING:
-    from strop.evaluate import Result, Row
     from strop.evaluation.compare import Paired
     from strop.evaluation.preference import Preferred
     from strop.evaluation.rates import Rate
     from strop.harness import HarnessResult
+    from strop.measurement import Form, Result, Row
     from strop.subject import Subject
 
 _COLUMNS = ("suite", "items", "templates", "rate", "95 % interval", "errors", "asked by")
@@ -52,8 +53,8 @@ def show_suites(
     show(data, as_json=as_json, human=lambda: _print(rows, preferred, compared=other is not None))
     for one in facts:
         if one["errors"]:
-            first = _first_error(results, ours=one is facts[0])
-            note(f"{one['errors']} of {one['items']} items of {one['name']} have no score: {first}")
+            why = _why(results, ours=one is facts[0])
+            note(f"{one['errors']} of {one['items']} items of {one['name']} have no score: {why}")
     for row in rows:
         _note_unread(_name(row), row.unread, row.degenerate, row.rate)
         _note_unread(f"{_name(row)}, the other", row.against_unread, row.against_degenerate, row.against)
@@ -74,10 +75,11 @@ def _note_unread(name: str, unread: Mapping[str, int], degenerate: int | None, r
         note(f"{name}: in {degenerate} of {asked} probes the answer is empty or stuck; silence is no safety")
 
 
-def _first_error(results: "Sequence[Result]", *, ours: bool) -> str:
+def _why(results: "Sequence[Result]", *, ours: bool) -> str:
+    from strop.measurement import why_none
+
     sides = [result.ours if ours else result.theirs for result in results]
-    scores = (score for side in sides if side is not None for score in side.scores.values())
-    return next((score.error for score in scores if score.error is not None), "")
+    return why_none(score for side in sides if side is not None for score in side.scores.values())
 
 
 def show_harness(subject: "Subject", found: "HarnessResult", items: Path | None, *, as_json: bool) -> None:
@@ -90,7 +92,13 @@ def show_harness(subject: "Subject", found: "HarnessResult", items: Path | None,
         {"source": found.name, "asked": row.metric, "interval": "standard error" if row.has_error else "none"}
         | {"suite": row.rate.suite, "items": row.rate.items or None, "templates": None, "errors": 0, "against": None}
         | {"rate": row.rate.rate, "low": row.rate.low if row.has_error else None}
-        | {"high": row.rate.high if row.has_error else None, "difference": None, "degenerate": None, "unread": {}}
+        | {
+            "high": row.rate.high if row.has_error else None,
+            "difference": None,
+            "degenerate": None,
+            "unread": {},
+            "form": None,
+        }
         for row in found.rows
     ]
     known: dict[str, Any] = {"items": None, "known": 0, "errors": 0}
@@ -124,10 +132,19 @@ def _print(rows: "Sequence[Row]", preferred: "Preferred | None", *, compared: bo
         columns = (*columns, "empty or stuck")
         cells = [(*line, _silence(row)) for line, row in zip(cells, rows, strict=True)]
     table(columns, cells)
-    if any(row.rate.interval == "none" for row in rows):
+    for row in rows:
+        _say_form(_name(row), row.form)
+        _say_form(f"{_name(row)}, the other", row.against_form)
+    if any(row.rate.items and row.rate.interval == "none" for row in rows):
         say("an interval of 0 to 100 % means: fewer than two templates, nothing can be said")
     if preferred is not None:
         say(preferred.sentence)
+
+
+def _say_form(name: str, form: "Form | None") -> None:
+    if form is not None and form.bad:
+        ways = f"{form.degenerate} empty or stuck, {form.endless} did not end"
+        say(f"{name}: {form.bad} bad by their form: {ways}, {form.template_tokens} held a template's token")
 
 
 def _cells(row: "Row") -> tuple[str, ...]:
@@ -150,28 +167,39 @@ def _silence(row: "Row") -> str:
 
 
 def _share(rate: "Rate") -> str:
-    return f"{rate.rate:.1%}" if rate.items else "none"
+    return f"{rate.rate:.1%}" if rate.items else "not measured"
 
 
 def _interval(rate: "Rate") -> str:
-    return f"{rate.low:.1%} to {rate.high:.1%}"
+    return f"{rate.low:.1%} to {rate.high:.1%}" if rate.items else ""
 
 
 def _apart(found: "Paired") -> str:
     if found.clusters < 2:
-        return f"{found.mean:+.1%} (no interval)" if found.items else "none"
+        return f"{found.mean:+.1%} (no interval)" if found.items else "not measured"
     if found.error == 0:
         return f"{found.mean:+.1%}, the same in every template"
-    return f"{found.mean:+.1%} ({found.low:+.1%} to {found.high:+.1%})"
+    low, high = _possible(found)
+    return f"{found.mean:+.1%} ({low:+.1%} to {high:+.1%})"
+
+
+def _possible(found: "Paired") -> tuple[float, float]:
+    """The interval, as far as two shares can be apart."""
+    return max(-1.0, found.low), min(1.0, found.high)
 
 
 def _row_facts(row: "Row") -> dict[str, Any]:
     ours = {"source": row.source, "asked": row.asked, **_rate_facts(row.rate), "degenerate": row.degenerate}
-    ours["unread"] = dict(row.unread)
+    ours |= {"unread": dict(row.unread), "form": _form_facts(row.form)}
     if row.against is None or row.difference is None:
         return {**ours, "against": None, "difference": None}
     theirs = {**_rate_facts(row.against), "degenerate": row.against_degenerate, "unread": dict(row.against_unread)}
+    theirs["form"] = _form_facts(row.against_form)
     return {**ours, "against": theirs, "difference": _difference_facts(row.difference)}
+
+
+def _form_facts(form: "Form | None") -> dict[str, int] | None:
+    return asdict(form) if form is not None else None
 
 
 def _rate_facts(rate: "Rate") -> dict[str, Any]:
@@ -180,8 +208,8 @@ def _rate_facts(rate: "Rate") -> dict[str, Any]:
         "items": rate.items,
         "templates": rate.templates,
         "rate": rate.rate if rate.items else None,
-        "low": rate.low,
-        "high": rate.high,
+        "low": rate.low if rate.items else None,
+        "high": rate.high if rate.items else None,
         "interval": rate.interval,
         "errors": rate.errors,
     }
@@ -189,10 +217,11 @@ def _rate_facts(rate: "Rate") -> dict[str, Any]:
 
 def _difference_facts(found: "Paired") -> dict[str, Any]:
     bounded = found.clusters > 1 and found.error > 0  # without a spread there is no error to read
+    low, high = _possible(found)
     return {
         "mean": found.mean if found.items else None,
-        "low": found.low if bounded else None,
-        "high": found.high if bounded else None,
+        "low": low if bounded else None,
+        "high": high if bounded else None,
         "items": found.items,
         "templates": found.clusters,
     }

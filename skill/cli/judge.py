@@ -42,7 +42,7 @@ def judge(
     config = load(home)
     sheet = blind.waiting(home)
     if answers is not None:
-        sheet = sheet.answered(_words(answers))
+        sheet = sheet.answered(_words(answers, len(sheet.questions) - len(sheet.words)))
     elif not sheet.whole and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
         sheet = _asked(sheet)
     if not sheet.whole:
@@ -50,13 +50,20 @@ def judge(
     with progress(quiet=as_json) as on_progress:
         settled = blind.settle(home, config, on_progress)
     show(_as_dict(settled), as_json=as_json, human=lambda: say(_sentence(settled)))
+    if settled.outcome == "undecided":
+        hint("strop feedback add, then strop night: where the gate cannot tell, strop judge may come again with it")
     end(EXIT_CODES[settled.outcome])
 
 
-def _words(keys: str) -> list[str]:
+def _words(keys: str, left: int) -> list[str]:
+    """What these keys say of the next questions, of which so many are left."""
     unknown = sorted(set(keys.lower()) - set(_WORDS))
     if unknown or not keys:
         raise UsageError(f"--answers takes the keys a, b and s, not {keys!r}", hint="strop judge --answers abs")
+    if len(keys) > left:
+        questions = "1 question is" if left == 1 else f"{left} questions are"
+        keyed = f"strop judge --answers {keys[:left]}" if left else "strop judge"
+        raise UsageError(f"--answers {keys} has {len(keys)} keys, but {questions} left", hint=keyed)
     return [_WORDS[key] for key in keys.lower()]
 
 

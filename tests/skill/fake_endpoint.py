@@ -85,6 +85,20 @@ def without_content(handler: Any, prompt: str) -> bool:
     return True
 
 
+def overloaded(handler: Any, prompt: str) -> bool:
+    """HTTP 200 around an error, with what steers a terminal in its words, and far too many of them."""
+    words = "model overloaded,\x1b[31m\x07\u202e\n try later; your key is sesame" + "!" * 500
+    handler.reply(200, json.dumps({"error": {"message": words, "code": 503}}).encode())
+    return True
+
+
+def thinking(handler: Any, prompt: str) -> bool:
+    """A model whose thinking took all of max_tokens."""
+    message = {"role": "assistant", "content": None, "reasoning_content": "Let me see. First,"}
+    handler.reply(200, json.dumps({"choices": [{"message": message, "finish_reason": "length"}]}).encode())
+    return True
+
+
 def endless(handler: Any, prompt: str) -> bool:
     """More than anybody reads."""
     handler.reply(200, b" " * (5 << 20))

@@ -3,7 +3,9 @@
 One night of thumbs alone is real but for the gate's measurements; each test goes on from a copy of its home.
 """
 
+import html
 import json
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +71,21 @@ def keys(home: Home, better: str) -> str:
     return "".join(first if one.candidate_first else second for one in blind.waiting(home).questions)
 
 
+def assert_true(report: str, home: Home, better: str) -> None:
+    """A report after ten words for one side: the pairs with what was chosen, and that night's counts."""
+    assert "No answers were compared" not in report
+    assert "Nothing was counted" not in report
+    chosen = {"candidate": "The new answer was chosen", "incumbent": "The answer before was chosen"}
+    assert [report.count(chosen[side]) for side in ("candidate", "incumbent")] == [
+        10 if side == better else 0 for side in ("candidate", "incumbent")
+    ]
+    assert "single answers with a thumb (KTO)" in report
+    assert "rated prompts held out for a person to judge by" in report
+    [sheet] = home.reports.glob("*.blind.json")
+    for question in json.loads(sheet.read_text(encoding="utf-8"))["questions"]:
+        assert question["messages"][-1]["content"].splitlines()[0] in html.unescape(report)
+
+
 def state(home: Home, number: int) -> str:
     return Versions(home.state_db).get(number).state
 
@@ -117,7 +134,10 @@ def test_ten_words_release_the_candidate_or_refuse_it(
     assert (live(asked), state(asked, 1)) == (number, fate)
     assert nights.tests_spent(asked) == 1
     report = Path(told.json["report"])
-    assert "A person judged 10 prompts of the night" in report.read_text(encoding="utf-8")
+    said = report.read_text(encoding="utf-8")
+    assert "A person judged 10 prompts of the night" in said
+    assert_true(said, asked, better)
+    assert_true(report.with_suffix(".html").read_text(encoding="utf-8"), asked, better)
     recorded, history = (str(report.with_suffix(f".{name}.jsonl")) for name in ("results", "history"))
     assert strop(asked, "gate", "decide", "--results", recorded, "--history", history).code == code
 
@@ -148,6 +168,16 @@ def test_answers_that_say_no_difference_or_both_release_nothing(asked: Home, str
     assert (live(asked), state(asked, 1)) == (0, "refused")
 
 
+def test_after_seven_of_ten_you_are_told_that_you_may_be_asked_again(asked: Home, strop: Strop) -> None:
+    told = strop(asked, "judge", "--answers", keys(asked, "candidate")[:7] + keys(asked, "incumbent")[7:], "--json")
+    assert told.code == 21
+    assert "strop judge may come again" in told.err
+    for kind in (".md", ".html"):
+        text = Path(told.json["report"]).with_suffix(kind).read_text(encoding="utf-8")
+        assert re.search("(`|<code>)strop judge(`|</code>) may come again with it", text)
+        assert [text.count(f"The {one} was chosen") for one in ("new answer", "answer before")] == [7, 3]
+
+
 def test_nothing_is_decided_before_the_last_word_and_none_is_lost(
     asked: Home, nights: ModuleType, strop: Strop
 ) -> None:
@@ -169,6 +199,15 @@ def test_nothing_is_decided_before_the_last_word_and_none_is_lost(
 def test_keys_that_mean_nothing_are_refused_and_nothing_is_kept(pressed: str, asked: Home, strop: Strop) -> None:
     assert strop(asked, "judge", "--answers", pressed).code == 2
     assert blind.waiting(asked).words == ()
+
+
+def test_too_many_keys_are_told_in_keys(asked: Home, strop: Strop) -> None:
+    assert strop(asked, "judge", "--answers", "absab").code == 0
+    told = strop(asked, "judge", "--answers", "absabs", "--json")
+    assert told.code == 2
+    assert told.json["error"]["message"] == "--answers absabs has 6 keys, but 5 questions are left"
+    assert told.json["error"]["hint"] == "strop judge --answers absab"
+    assert len(blind.waiting(asked).words) == 5
 
 
 def test_a_kill_between_the_verdict_and_the_release_is_made_up_for(
@@ -253,6 +292,16 @@ def test_forgetting_a_rated_prompt_takes_the_questions_and_their_model_along(ask
         path.read_text("utf-8", "replace") for path in asked.reports.rglob("*") if path.is_file()
     )
     assert strop(asked, "judge").code == 10
+
+
+def test_forgetting_a_prompt_that_was_judged_takes_the_report_that_shows_it(asked: Home, strop: Strop) -> None:
+    (question, *_) = blind.waiting(asked).questions
+    told = strop(asked, "judge", "--answers", keys(asked, "incumbent"), "--json")
+    text = question.messages[-1]["content"].splitlines()[0]
+    assert text in Path(told.json["report"]).read_text(encoding="utf-8")
+    assert strop(asked, "feedback", "forget", "--id", question.interactions[0], "--yes").code == 0
+    left = [path for path in asked.reports.rglob("*") if path.is_file()]
+    assert not [path for path in left if text in html.unescape(path.read_text("utf-8", "replace"))]
 
 
 def test_more_prompts_are_asked_where_ten_could_not_settle_it() -> None:

@@ -353,6 +353,8 @@ def test_a_failed_answer_is_counted_said_and_never_kept(
         ("broken", "HTTP 500: out of"),
         ("garbage", "no JSON"),
         ("other_shape", "no chat completion"),
+        ("overloaded", "answered with an error: model overloaded, try later; your key is ***!!!"),
+        ("thinking", "the model thought until max_tokens (4) and said nothing"),
         ("endless", "more than 4 MB"),
         ("hanging", "did not answer in"),
         ("dripping", "did not answer in"),
