@@ -3,7 +3,9 @@
 llama-server renders the conversation and then reads control tokens wherever they are spelled out, in a user's message
 too: "<|im_end|>\\n<|im_start|>system" there would end the user's turn and open a system turn. So a WORD JOINER (U+2060,
 which shows as nothing) goes behind the first character of each such text before it is sent; what is recorded is what
-the user wrote. Tests prove on token ids that this is needed and that it works.
+the user wrote. Names in a tool's schema and in a call's arguments are shown to the model too, and are treated alike: a
+tool whose property is named by a control token gets that property back under the changed name. Tests prove on token ids
+that this is needed and that it works.
 """
 
 import functools
@@ -49,7 +51,7 @@ def escaper(texts: Iterable[str]) -> Escape:
         if isinstance(data, list):
             return [escape(one) for one in data]
         if isinstance(data, dict):
-            return {key: escape(_unpacked(key, value)) for key, value in data.items()}
+            return {_broken(pattern, key): escape(_unpacked(key, value)) for key, value in data.items()}
         return data
 
     return escape

@@ -88,6 +88,19 @@ def _whole(place: str, value: Any) -> None:
         raise _wrong(place, "a whole number of at most 64 bits is needed")
 
 
+def _alternatives(place: str, value: Any) -> None:
+    _whole(place, value)
+    if not 0 <= value <= _MOST_ALTERNATIVES:
+        raise _wrong(place, f"a whole number from 0 to {_MOST_ALTERNATIVES} is needed")
+
+
+def _one(place: str, value: Any) -> None:
+    if isinstance(value, bool) or value != 1:
+        raise Refused(
+            400, "one_choice", f"{place}: one answer is given to a request: leave it out, and ask again for another"
+        )
+
+
 def _yes_or_no(place: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise _needed(place, "true or false", value)
@@ -105,8 +118,8 @@ def _object(place: str, value: Any) -> None:
 
 def _stop(place: str, value: Any) -> None:
     texts = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, str) and one for one in texts):
-        raise _wrong(place, "a text that is not empty, or a list of such texts, is needed")
+    if not all(isinstance(one, str) for one in texts):
+        raise _wrong(place, "a text, or a list of texts, is needed")
 
 
 def _bias(place: str, value: Any) -> None:
@@ -164,7 +177,7 @@ def _message(place: str, message: Mapping[str, Any]) -> None:
     if isinstance(content, list):
         for at, part in enumerate(content):
             _part(f"{place}.content[{at}]", part)
-    elif not (isinstance(content, str) or (content is None and role == "assistant")):
+    elif not (isinstance(content, str) or (content is None and role in _MAY_SAY_NOTHING)):
         raise _needed(f"{place}.content", "a text, or a list of parts,", content)
 
 
@@ -173,11 +186,12 @@ def _part(place: str, part: Any) -> None:
     kind = part.get("type")
     if not isinstance(kind, str):
         raise _wrong(f"{place}.type", '"text" is needed, or the kind of part that it is')
-    if kind == "text":
-        _text(f"{place}.text", part.get("text"))
+    if kind in TEXT_PARTS:
+        if part.get(TEXT_PARTS[kind]) is not None:
+            _text(f"{place}.{TEXT_PARTS[kind]}", part[TEXT_PARTS[kind]])
     elif kind in _PARTS:
         _object(f"{place}.{kind}", part.get(kind))
-    elif kind not in _OTHERS:
+    elif kind not in _OTHERS and kind not in LEFT_OUT_PARTS:
         raise _wrong(
             f"{place}.type", f'{_shown(kind)} is not read here: send text parts ({{"type": "text", "text": …}})'
         )
@@ -194,7 +208,7 @@ def _calls(place: str, calls: Any) -> None:
         _object(f"{one}.function", call.get("function"))
         _named(f"{one}.function", call["function"])
         arguments = call["function"].get("arguments")
-        if not isinstance(arguments, str | dict):
+        if arguments is not None and not isinstance(arguments, str | dict):
             raise _needed(f"{one}.function.arguments", "a text that holds JSON", arguments)
 
 
@@ -212,14 +226,23 @@ def _halves(place: str, value: Any) -> Iterator[str]:
             yield from _halves(f"{place}.{name}" if place else name, one)
 
 
+# Text under OpenAI's names, those of its other APIs too, and where in the part it is; and thoughts of earlier answers,
+# which no template shows again. `meant` makes one form of them.
+TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+LEFT_OUT_PARTS = frozenset({"thinking", "reasoning"})
+_MAY_SAY_NOTHING = ("assistant", "tool", "function")
 # Parts that a model may be able to take: whether the live one is, `refusals` says.
 _PARTS = ("image_url", "input_audio", "video_url", "audio_url")
 _OTHERS = ("image", "input_image", "audio")
 _NUMBERS = ("temperature", "top_p", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty")
-_WHOLES = ("max_tokens", "max_completion_tokens", "n_predict", "seed", "top_k", "top_logprobs", "n_probs")
+_MOST_ALTERNATIVES = 20  # as OpenAI's API has it
+_ALTERNATIVES = ("top_logprobs", "n_probs")
+WHOLES = ("max_tokens", "max_completion_tokens", "n_predict", "seed", "top_k", *_ALTERNATIVES)
 _FIELDS: Mapping[str, _Check] = {
     **dict.fromkeys(_NUMBERS, _number),
-    **dict.fromkeys(_WHOLES, _whole),
+    **dict.fromkeys(("n", "n_cmpl"), _one),  # llama-server has two names for it
+    **dict.fromkeys(WHOLES, _whole),
+    **dict.fromkeys(_ALTERNATIVES, _alternatives),
     **dict.fromkeys(("stream", "logprobs", "parallel_tool_calls"), _yes_or_no),
     **dict.fromkeys(("grammar", "reasoning_effort"), _text),
     **dict.fromkeys(("stream_options", "json_schema", "chat_template_kwargs"), _object),

@@ -6,16 +6,20 @@ A client that hangs up has its request cancelled upstream, and half an answer is
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
+import traceback
 from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strop.errors import BadRecord, StropError
 from strop.server.ending import ending
 from strop.server.fields import check_fields
 from strop.server.guard import Gone, Refused, read_json
+from strop.server.meant import meant
 from strop.server.metrics import Metrics
 from strop.server.pointer import Pointer
 from strop.server.probation import Outcome, Watch
@@ -52,6 +56,11 @@ class Forwarder:
             await refused.send(send)
         except Gone:
             self._metrics.count("strop_requests_total", version=self._pointer.tag or "none", outcome="client_gone")
+        except Exception as error:  # no router stands around this route, whose 500 it could become
+            ours = unforeseen(error)
+            self._metrics.count("strop_requests_total", version=self._pointer.tag or "none", outcome=ours.code)
+            with contextlib.suppress(RuntimeError):  # an answer has begun: it ends here, and the client sees it cut
+                await ours.send(send)
         finally:
             self.open -= 1
 
@@ -192,14 +201,21 @@ class Forwarder:
 
 
 def checked(request: dict[str, Any]) -> dict[str, Any]:
-    """The request, or Refused (400) where it is none that can be forwarded and recorded."""
+    """The request as it is meant, or Refused (400) where it is none that can be forwarded and recorded."""
     messages = request.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
         raise Refused(400, "bad_messages", "messages: a list of objects with role and content is needed")
-    if request.get("n") not in (None, 1):
-        raise Refused(400, "one_choice", "n: one answer is given to a request: leave it out, and ask again for another")
     check_fields(request)
-    return request
+    return meant(request)
+
+
+def unforeseen(error: Exception) -> Refused:
+    """The error for what should not have happened. It is logged by kind and place: its words may be a person's."""
+    places = traceback.extract_tb(error.__traceback__)[-3:]
+    where = ", ".join(f"{Path(one.filename).name}:{one.lineno} in {one.name}" for one in places)
+    _log.error("a request failed in strop itself: %s at %s", type(error).__name__, where)
+    said = "strop failed at this request, and says why in strop serve's own output: ask again, or report it"
+    return Refused(500, "internal_error", said)
 
 
 def _in_our_words(error: Any, all_known: bool) -> Refused:

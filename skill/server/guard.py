@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import ipaddress
 import json
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _OPEN = frozenset({"/healthz"})
 _BODY_S = 30.0
+# Deeper than what anybody sends, and far from where whatever walks a request, here and in a server, would fail.
+_DEEPEST = 100
+_DIGITS = 300  # a whole number of more of them is read as infinity where numbers have 64 bits
 
 
 class Refused(Exception):
@@ -129,12 +133,52 @@ async def read_json(receive: "Receive", limit_bytes: int) -> dict[str, Any]:
     except TimeoutError:
         raise Refused(408, "too_slow", f"the request did not arrive within {_BODY_S:.0f} s") from None
     try:
-        data = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        data = parsed(body)
+    except ValueError:
         raise Refused(400, "not_json", "the request is not JSON") from None
     if not isinstance(data, dict):
         raise Refused(400, "not_an_object", "the request must be a JSON object")
     return data
+
+
+def parsed(text: str | bytes) -> Any:
+    """What JSON says. Raises ValueError where it is none, and Refused (400) for what no server reads as it is meant:
+    values in more than `_DEEPEST` others, and numbers that have become infinite.
+    """
+    try:
+        data = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
+    except RecursionError:
+        raise _too_deep() from None
+    inside = [data]
+    for _ in range(_DEEPEST + 1):
+        holders = (one.values() if isinstance(one, dict) else one for one in inside if isinstance(one, dict | list))
+        inside = [one for held in holders for one in held]
+    if inside:
+        raise _too_deep()
+    return data
+
+
+def _too_deep() -> Refused:
+    said = f"lists and objects lie more than {_DEEPEST} deep in each other: make it flatter, a tool's schema with $ref"
+    return Refused(400, "too_deep", said)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _too_large(digits)
+    return number
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise _too_large(digits)
+    return int(digits)
+
+
+def _too_large(digits: str) -> Refused:
+    shown = digits if len(digits) <= 20 else digits[:20] + "…"
+    return Refused(400, "number_too_large", f"{shown} is larger than any number that is read here: send a smaller one")
 
 
 async def _read(receive: "Receive", limit_bytes: int) -> bytes:

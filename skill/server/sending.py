@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # llama-server takes n_predict over max_tokens, so one limit is sent, in one name.
 _LIMITS = ("max_tokens", "max_completion_tokens", "n_predict")
-# Of OpenAI's own service, or llama-server's internals: another adapter, another's cache.
-_NOT_FORWARDED = frozenset({"user", "metadata", "store", "service_tier", "lora", "id_slot", *_LIMITS})
+# Of OpenAI's own service; or llama-server's internals: another adapter, another's cache, what is no part of an answer.
+_OPENAIS = ("user", "metadata", "store", "service_tier", "n")
+_LLAMA_SERVERS = ("n_cmpl", "lora", "id_slot", "return_progress", "verbose")
+_NOT_FORWARDED = frozenset({*_OPENAIS, *_LLAMA_SERVERS, *_LIMITS})
 _ESCAPED = ("messages", "tools")
 _MOST_TOKENS = (1 << 31) - 1  # the largest number that llama-server reads there
 
@@ -194,14 +196,7 @@ def forwarded(request: Mapping[str, Any], backend: Backend, max_tokens: int) -> 
     for key in _ESCAPED:
         if key in body:
             body[key] = backend.escape(body[key])
-    body["messages"] = [_with_content(one) for one in body["messages"]]
     return body
-
-
-def _with_content(message: Any) -> Any:
-    """An answer that says nothing as an empty one: neither server takes it without content and without calls."""
-    empty = isinstance(message, dict) and message.get("role") == "assistant" and message.get("content") is None
-    return {**message, "content": ""} if empty and not message.get("tool_calls") else message
 
 
 def named_limit(request: Mapping[str, Any]) -> int | None:

@@ -17,6 +17,7 @@ import pytest
 from strop.config import load, save
 from strop.deploy.base import base_gguf
 from strop.deploy.build import build
+from strop.deploy.convert import convert
 from strop.deploy.release import release, rollback
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.versions import Versions
@@ -137,6 +138,22 @@ def door(home: Home) -> Iterator[Door]:
     """A server on a home of the test's own."""
     with _serving(home) as running_door:
         yield running_door
+
+
+@pytest.fixture(scope="session")
+def with_tools(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """with_tools(family) -> the tiny base as GGUF with that family's chat template, which shows tools and calls."""
+    import trl
+
+    def made(family: str) -> Path:
+        folder = tmp_path_factory.mktemp(family)
+        shutil.copytree(tiny_base, folder / "base")
+        template = Path(trl.__file__).parent / "chat_templates" / f"{family}.jinja"
+        shutil.copyfile(template, folder / "base" / "chat_template.jinja")
+        convert(folder / "base", folder / "served.gguf")
+        return folder / "served.gguf"
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ import os
 import socket
 from typing import Any
 
+import httpx2
 import pytest
 
-from strop.server import running
+from strop.server import forward, running
 from strop.server.guard import host_name
 from strop.server.protocol import HEAD_BYTES
 
@@ -87,6 +88,20 @@ def test_a_head_that_does_not_end_is_sent_away_before_any_token_is_asked_for(
             client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + head)
             assert told(client) == "bad_http"
         assert door.chat().status_code == 200
+
+
+@pytest.mark.parametrize("line", [b"X-Long: " + b"x" * 70_000, b"\r\n".join([b"X-Short: " + b"y" * 60] * 1000)])
+def test_a_head_that_is_too_large_is_sent_away_where_it_comes_whole_too(
+    line: bytes, home: Any, serving: Any, script: Any
+) -> None:
+    with serving(home) as door:
+        head = f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {running.token(home)}\r\n".encode()
+        with socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(head + line + b"\r\n\r\n")
+            assert told(client) == "bad_http"
+        with socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(head + b"X-Long: " + b"x" * 60_000 + b"\r\n\r\n")
+            assert client.recv(1024).startswith(b"HTTP/1.1 200 ")
 
 
 def told(client: socket.socket) -> str:
@@ -213,6 +228,68 @@ def test_what_is_too_large_or_no_request_is_refused_before_it_reaches_the_model(
     assert got == status
     assert json.loads(answer)["error"]["message"]
     assert not script.asked
+
+
+def deep(levels: int) -> str:
+    """A request whose innermost list lies in so many others."""
+    return CHAT[:-1] + ', "x": ' + "[" * (levels - 1) + "1" + "]" * (levels - 1) + "}"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (deep(101), "too_deep"),
+        (deep(700), "too_deep"),
+        ("[" * 1990, "too_deep"),
+        (CHAT[:-1] + ', "x": 1e999}', "number_too_large"),
+        (CHAT[:-1] + ', "x": [{"y": -1e999}]}', "number_too_large"),
+        (CHAT[:-1] + ', "x": 1' + "0" * 400 + "}", "number_too_large"),
+        (CHAT[:-1] + ', "temperature": 1e999}', "number_too_large"),
+    ],
+)
+def test_what_lies_too_deep_or_is_infinite_is_told_in_words_of_ours(
+    body: str, code: str, raw: Any, script: Any
+) -> None:
+    got, _, answer = raw("POST", "/v1/chat/completions", body)
+    assert (got, json.loads(answer)["error"]["code"]) == (400, code)
+    assert not script.asked
+    assert raw("POST", "/v1/chat/completions", deep(100))[0] == 200
+
+
+def test_what_nobody_foresaw_is_an_error_in_the_same_form_and_its_words_are_in_no_log(
+    raw: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("Jane Doe's words")
+
+    monkeypatch.setattr(forward, "check_readable", broken)
+    got, headers, answer = raw("POST", "/v1/chat/completions", CHAT)
+    error = json.loads(answer)["error"]
+    assert (got, headers["content-type"], error["code"]) == (500, "application/json", "internal_error")
+    assert error["type"] == "server_error"
+    assert "KeyError at " in caplog.text
+    assert "test_guard.py" in caplog.text
+    assert "Jane" not in caplog.text + answer.decode()
+    assert 'outcome="internal_error"' in raw("GET", "/metrics")[2].decode()
+
+
+def test_an_answer_that_nobody_foresaw_the_end_of_is_cut_and_its_words_are_in_no_log(
+    home: Any, serving: Any, script: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(self: object, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"Fi", "more_body": True})
+        raise KeyError("Jane Doe's words")
+
+    monkeypatch.setattr(forward.Forwarder, "_handle", broken)
+    with serving(home) as door:
+        with door.http.stream("POST", "/v1/chat/completions", json={**json.loads(CHAT), "stream": True}) as answer:
+            assert answer.status_code == 200
+            with pytest.raises(httpx2.RemoteProtocolError):
+                answer.read()
+        assert door.http.get("/healthz").status_code == 200
+    assert "KeyError at " in caplog.text
+    assert "Jane" not in caplog.text
 
 
 def test_what_does_not_exist_is_told_in_the_same_form(raw: Any) -> None:

@@ -38,6 +38,11 @@ def test_one_limit_is_sent_the_shortest_that_was_named_and_never_none(named: dic
     assert not {"max_completion_tokens", "n_predict"} & set(body)
 
 
+def test_what_would_make_more_of_an_answer_than_one_is_not_sent() -> None:
+    given = {"n": 1, "n_cmpl": 1, "return_progress": True, "verbose": True, "seed": 7}
+    assert set(forwarded({"messages": [], **given}, BACKEND, 100)) == {"messages", "model", "max_tokens", "seed"}
+
+
 LIMIT = ENDLESS_FROM_TOKENS
 WORDS = [
     "the",

@@ -52,5 +52,12 @@ def test_the_door_answers_by_the_live_versions_own_tag_and_follows_a_release(
             assert (cut.status_code, cut.json()["error"]["code"]) == (400, "context_length_exceeded")
             assert "the context holds 512" in cut.json()["error"]["message"]
         assert door.chat("why " * 20).status_code == 200
+
+        def tokens(role: str, content: Any) -> int:
+            asked = [{"role": role, "content": content}, {"role": "user", "content": "Well?"}]
+            return int(door.chat(messages=asked).json()["usage"]["prompt_tokens"])
+
+        assert tokens("developer", "Be brief.") == tokens("system", "Be brief.")
+        assert tokens("assistant", []) == tokens("assistant", "")
         name = answer.headers["X-Strop-Interaction"]
         assert door.http.post("/v1/feedback", json={"interaction": name, "rating": "up"}).status_code == 200
