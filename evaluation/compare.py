@@ -10,10 +10,12 @@ Sources
     Student's t          the finite series of Abramowitz and Stegun 26.7.3 and 26.7.4
 """
 
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from math import atan2, ceil, cos, pi, sin, sqrt
+from functools import cache
+from math import atan2, ceil, cos, inf, pi, sin, sqrt
 from statistics import NormalDist
 from typing import TypeVar
 
@@ -32,39 +34,28 @@ class Estimate:
     n: int
 
 
-@lru_cache(maxsize=4096)
+@cache
 def sign_test(wins: int, losses: int) -> float:
     """Exact one-sided p-value that `wins` against `losses` came from a fair coin. Ties are left out; none decided: 1.
 
     P(X >= wins) for X ~ Binomial(wins + losses, 1/2), in exact integers, so it neither rounds nor underflows early.
     """
-    if wins < 0 or losses < 0:
+    if wins <= 0 or losses < 0:  # without a win every outcome has at least as many
         return 1.0
     decided = wins + losses
-    # Sum the shorter tail, each term from the one before.
-    tail_from = min(losses, wins - 1)
+    # At least so many wins are at most so many losses; each term comes from the one before.
     term = total = 1
-    for i in range(1, tail_from + 1):
+    for i in range(1, losses + 1):
         term = term * (decided - i + 1) // i
         total += term
-    if tail_from < 0:  # no win at all: every outcome has at least that many
-        return 1.0
-    favourable = total if tail_from == losses else 2**decided - total
-    return float(favourable / 2**decided)  # true division of whole numbers rounds once, however long they are
+    return float(total / 2**decided)  # true division of whole numbers rounds once, however long they are
 
 
 def wins_needed(decided: int, alpha: float) -> int | None:
     """The fewest wins among `decided` items with sign-test p <= alpha; None where not even all of them would do."""
-    if decided <= 0 or 0.5**decided > alpha:
-        return None
-    low, high = decided // 2, decided  # the p-value falls as the wins rise
-    while low < high:
-        middle = (low + high) // 2
-        if sign_test(middle, decided - middle) <= alpha:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    wins = range(1, decided + 1)  # the p-value falls as they rise
+    place = bisect_left(wins, True, key=lambda won: sign_test(won, decided - won) <= alpha)
+    return wins[place] if place < len(wins) else None
 
 
 def holm(p_values: Mapping[Name, float], level: float) -> list[Name]:
@@ -83,16 +74,19 @@ def holm(p_values: Mapping[Name, float], level: float) -> list[Name]:
 
 def proportion_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's two-sided interval for a share of `k` in `n`; (0, 1) where n is 0."""
-    if n <= 0:
+    if not n:
         return 0.0, 1.0
     z = _NORMAL.inv_cdf(0.5 + confidence / 2)
+    # The share of the others, seen from its end, has the same interval.
+    return _wilson_low(k, n, z), 1 - _wilson_low(n - k, n, z)
+
+
+def _wilson_low(k: int, n: int, z: float) -> float:
+    if not k:
+        return 0.0  # exactly, whatever is rounded
     share = k / n
-    scale = 1 + z * z / n
-    centre = (share + z * z / (2 * n)) / scale
-    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
-    low = 0.0 if k == 0 else max(0.0, centre - half)
-    high = 1.0 if k == n else min(1.0, centre + half)
-    return low, high
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (share + z * z / (2 * n) - half) / (1 + z * z / n)
 
 
 def share(k: int, n: int) -> Estimate:
@@ -101,12 +95,12 @@ def share(k: int, n: int) -> Estimate:
     return Estimate(k / n if n else 0.0, low, high, n)
 
 
-@lru_cache(maxsize=1024)
+@cache
 def t_quantile(probability: float, degrees: int) -> float:
     """Student's t quantile, for a probability above a half: where `t_below` reaches it, found by bisection."""
-    low, high = 0.0, 1.0
+    low = high = _NORMAL.inv_cdf(probability)  # which lies below it: t has the heavier tails
     while t_below(high, degrees) < probability:
-        low, high = high, 2 * high
+        low, high = high, high + high
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if t_below(middle, degrees) < probability else (low, middle)
     return high
@@ -130,17 +124,14 @@ def paired_difference(differences: Iterable[tuple[Hashable, float]], confidence:
     Each of `low` and `high` is a one-sided bound at `confidence`, from t with clusters - 1 degrees of freedom. With
     fewer than two clusters there is no error to speak of, and the bounds are infinite.
     """
-    totals: dict[Hashable, float] = {}
-    counts: dict[Hashable, int] = {}
+    totals, counts = defaultdict[Hashable, float](float), Counter[Hashable]()
     for cluster, difference in differences:
-        totals[cluster] = totals.get(cluster, 0.0) + difference
-        counts[cluster] = counts.get(cluster, 0) + 1
-    items, clusters = sum(counts.values()), len(counts)
-    if not items:
-        return Paired(0.0, float("inf"), float("-inf"), float("inf"), 0, 0)
-    mean = sum(totals.values()) / items
+        totals[cluster] += difference
+        counts[cluster] += 1
+    items, clusters = counts.total(), len(counts)
+    mean = sum(totals.values()) / items if items else 0.0
     if clusters < 2:
-        return Paired(mean, float("inf"), float("-inf"), float("inf"), items, clusters)
+        return Paired(mean, inf, -inf, inf, items, clusters)
     spread = sum((total - mean * counts[cluster]) ** 2 for cluster, total in totals.items())
     error = sqrt(spread * clusters / (clusters - 1)) / items
     reach = t_quantile(confidence, clusters - 1) * error
@@ -149,7 +140,7 @@ def paired_difference(differences: Iterable[tuple[Hashable, float]], confidence:
 
 def interval(difference: Paired, confidence: float = 0.95) -> Estimate:
     """The mean difference with its two-sided interval; infinite with fewer than two clusters."""
-    reach = float("inf")
+    reach = inf
     if difference.clusters > 1:
         reach = t_quantile(0.5 + confidence / 2, difference.clusters - 1) * difference.error
     return Estimate(difference.mean, difference.mean - reach, difference.mean + reach, difference.items)
@@ -164,7 +155,7 @@ def fall(difference: Paired, by: float = 0.0) -> float:
     if difference.clusters < 2:
         return 1.0
     beyond = difference.mean + by
-    if not difference.error > 0:
+    if not difference.error:
         return 0.5**difference.clusters if beyond < 0 else 1.0
     return t_below(beyond / difference.error, difference.clusters - 1)
 

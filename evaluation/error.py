@@ -27,6 +27,7 @@ so its chance is at most alpha.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import ClassVar
 
 _POWER = 1.5
@@ -58,7 +59,7 @@ def alpha_for(history: Sequence[Test], level: float) -> float:
     now = len(history) + 1
     promoted = [number for number, test in enumerate(history, start=1) if test.promoted]
     start = _START * level
-    earned = [level - start, *[level] * (len(promoted) - 1)]
+    earned = chain([level - start], repeat(level))
     return start * _gamma(now) + sum(
         back * _gamma(now - number) for back, number in zip(earned, promoted, strict=False)
     )

@@ -45,24 +45,23 @@ def decide(results: Iterable[ItemResult], policy: Policy, history: Sequence[Test
     }
     findings = [finding for part in parts.values() for finding in part]
     outcome = _worst(finding.outcome for finding in findings)
-    lacking = [finding.needed for finding in findings if finding.outcome == "undecided"]
+    lacking = [finding.needed for finding in findings if finding.outcome == outcome]
     estimates = {name: estimate for finding in findings for name, estimate in finding.estimates.items()}
     if test is not None:
         based = estimates.get(VS_BASE)
         test = replace(test, promoted=outcome == "promote", skill_vs_base=based.value if based else None)
     # What decided comes first; the rest follows in the order of the gate.
     reasons = sorted(findings, key=lambda finding: finding.outcome != outcome)
-    verdict = Verdict(
+    lacks = [name for name, part in parts.items() if any(finding.outcome == outcome for finding in part)]
+    return Verdict(
         outcome,
         tuple(finding.reason for finding in reasons if finding.reason),
         estimates,
         test,
         test.alpha if test else 0.0,
+        _needed(lacking),
+        tuple(lacks) if outcome == "undecided" else (),
     )
-    if outcome != "undecided":
-        return verdict
-    lacks = [name for name, part in parts.items() if any(finding.outcome == outcome for finding in part)]
-    return replace(verdict, needed=_needed(lacking), lacks=tuple(lacks))
 
 
 def _worst(outcomes: Iterable[Outcome]) -> Outcome:
@@ -71,9 +70,8 @@ def _worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def _needed(lacking: Sequence[int | None]) -> int | None:
-    """The most of what is lacking; None where a part of it is lacking something that no number would make up for."""
-    told = [each for each in lacking if each]
-    return max(told) if told and len(told) == len(lacking) else None
+    """The most of what is lacking; None where nothing is, or something that no number would make up for."""
+    return max(filter(None, lacking)) if all(lacking) else None
 
 
 def _nameless(results: Sequence[ItemResult]) -> list[str]:
@@ -107,10 +105,9 @@ def _unmeasured(results: Sequence[ItemResult], policy: Policy) -> list[str]:
     missing = [name for name in (*REQUIRED_KINDS, *policy.required) if name not in found]
     if missing:
         reasons.append(f"Not measured at all: {', '.join(missing)}.")
-    without_base = sum(result.kind == "skill" and result.base is None for result in results)
-    skill_items = sum(result.kind == "skill" for result in results)
-    if 0 < without_base < skill_items or (without_base and policy.base_required):
-        reasons.append(f"The base's score is missing for {without_base} of {skill_items} skill items.")
+    based = [result.base is not None for result in results if result.kind == "skill"]
+    if not all(based) and (any(based) or policy.base_required):
+        reasons.append(f"The base's score is missing for {based.count(False)} of {len(based)} skill items.")
     return reasons
 
 

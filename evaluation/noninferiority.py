@@ -39,7 +39,7 @@ def skill(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]
     clusters = len({result.cluster for result in results})
     if len(results) < policy.min_skill_items or clusters < policy.min_skill_clusters:
         # A template that is missing is an item at least.
-        short = max(policy.min_skill_items - len(results), policy.min_skill_clusters - clusters, 0)
+        short = max(policy.min_skill_items - len(results), policy.min_skill_clusters - clusters)
         reason = (
             f"Only {count(len(results), 'skill item')} from {count(clusters, 'template')}; the test needs "
             f"{policy.min_skill_items} from {policy.min_skill_clusters}."

@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
+from operator import add
 from typing import NamedTuple
 
 from strop.evaluation import compare
@@ -116,9 +117,8 @@ def _part(results: Sequence[ItemResult], gone: set[str]) -> _Part:
 
 
 def _items(results: Sequence[ItemResult]) -> _Items:
-    sizes, gains = Counter[str](), Counter[str]()
+    sizes, gains = Counter(r.cluster for r in results), Counter[str]()
     for r in results:
-        sizes[r.cluster] += 1
         gains[r.cluster] += sign(r.candidate - r.incumbent)
     return _Items(
         len(sizes),
@@ -132,23 +132,23 @@ def _items(results: Sequence[ItemResult]) -> _Items:
 
 def _grown(part: _Part, more: int, of: int) -> Tally:
     """What the part would get of `more` new clusters, where tonight's are `of`: few wins, and many losses."""
-    rounded = max(part.mixes - 1, 0)
+    rounded = part.mixes - 1
     wins = max(more * part.now.wins // of - rounded, 0)
     losses = -(-more * part.now.losses // of) + (rounded if part.now.losses else 0)
-    come = more if sum(part.now) == of else sum(more * each // of for each in part.now) - rounded
-    return Tally(wins, losses, max(come - wins - losses, 0))
+    come = more if sum(part.now) == of else sum(more * each // of for each in part.now)
+    return Tally(wins, losses, come - wins - losses)  # what rounding added to the losses is missing from the ties
 
 
 def _promotes(part: _Part, new: Tally, new_items: Sequence[float], policy: Policy, alpha: float) -> bool:
     """Whether the next test would: the questions of `superiority`, of the clusters that stay and new ones."""
-    wins, losses, ties = (old + more for old, more in zip(part.stays, new, strict=True))
+    wins, losses, ties = map(add, part.stays, new)
     every = wins + losses + ties
     if sum(new) < policy.min_fresh_clusters or every < policy.min_wanted_clusters:
         return False
     if new.wins < new.losses and any(part.stays):
         return False
     by_clusters = _Items(every, every, wins - losses, every, wins + losses, wins - losses)
-    by_items = _Items(*(old + more for old, more in zip(part.stay_items, new_items, strict=True)))
+    by_items = _Items(*map(add, part.stay_items, new_items))
     if not (_step(by_clusters, policy.ladder_step) and _step(by_items, policy.ladder_step)):
         return False
     return compare.sign_test(wins, losses) <= alpha
@@ -156,11 +156,10 @@ def _promotes(part: _Part, new: Tally, new_items: Sequence[float], policy: Polic
 
 def _step(sums: _Items, step: float) -> bool:
     """Whether the gain would be a step above its clustered error (`compare.paired_difference`)."""
-    if sums.clusters < 2:
-        return False
     mean = sums.gain / sums.size
     spread = sums.gain_squared - 2 * mean * sums.product + mean * mean * sums.size_squared
-    return sums.gain > step * sqrt(max(spread, 0.0) * sums.clusters / (sums.clusters - 1))
+    # Multiplied out, so that one cluster is none; rounding may leave no spread just below nothing.
+    return sums.gain * sqrt(sums.clusters - 1) > step * sqrt(abs(spread) * sums.clusters)
 
 
 def _fewest(settled: Callable[[int], bool]) -> int | None:
@@ -170,4 +169,4 @@ def _fewest(settled: Callable[[int], bool]) -> int | None:
         if high >= MOST:
             return None
         high = min(2 * high, MOST)
-    return bisect_left(range(high), True, lo=high // 2, key=settled)
+    return bisect_left(range(high), True, key=settled)

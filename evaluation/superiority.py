@@ -16,7 +16,7 @@ Prompts that a person settled blind (the suite "judged") are held-out prompts li
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from strop.evaluation import compare
 from strop.evaluation.error import Test, alpha_for, fresh_clusters, next_night
@@ -51,8 +51,7 @@ def wanted(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test
     return found._replace(estimates=estimates), test
 
 
-@dataclass(frozen=True, slots=True)
-class _Sums:
+class _Sums(NamedTuple):
     """What is counted of some results: all clusters, the fresh ones, the net gain, and the fresh ones judged blind."""
 
     won: Tally
@@ -85,7 +84,7 @@ def _counted(
 def _own_too_few(results: Sequence[ItemResult], policy: Policy, history: Sequence[Test]) -> Finding | None:
     """Why the owner's own wishes make no test; None where they do."""
     own = [r for r in results if _own(r)]
-    if len(own) == len(results) or _counted(own, policy, history)[1] is None:
+    if all(map(_own, results)) or _counted(own, policy, history)[1] is None:
         return None
     sums = _summed(own, history)
     return _too_few(sum(sums.won), sum(sums.fresh), policy, bool(history), " of your own")

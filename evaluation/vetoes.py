@@ -44,9 +44,9 @@ def _veto(suite: str, results: Sequence[ItemResult], policy: Policy) -> Finding:
     if based := [(r.candidate, r.base) for r in results if r.base is not None]:
         said.append(f"{sum(_bad(base) for _, base in based)} of the base's")
         references.append(based)
-    p_values = [_p_worse(pairs) for pairs in references]
-    figures = f"{' and '.join(said)} (p = {' and '.join(map(p_text, p_values))})"
-    counted = [p for p, pairs in zip(p_values, references, strict=True) if _can_be_lost(suite, pairs)]
+    found = [(_p_worse(pairs), _can_be_lost(suite, pairs)) for pairs in references]
+    figures = f"{' and '.join(said)} (p = {' and '.join(p_text(p) for p, _ in found)})"
+    counted = [p for p, counts in found if counts]
     enough = 2 * ours > n if suite in (LONGER, LONGER_THAN_BASE) else True
     if enough and not all(p > policy.veto_alpha for p in counted):  # so that a NaN fails
         return Finding("keep", f"Veto, {suite}: {figures}.", estimates)

@@ -25,7 +25,7 @@ def test_sign_test_equals_scipy_on_1000_random_inputs():
 def test_sign_test_of_nothing_decided_proves_nothing():
     assert compare.sign_test(0, 0) == 1.0
     assert compare.sign_test(0, 7) == 1.0
-    assert compare.sign_test(-1, 3) == 1.0
+    assert compare.sign_test(-3, 1) == compare.sign_test(3, -1) == 1.0
 
 
 def test_sign_test_does_not_underflow_to_zero_at_a_thousand_wins():
@@ -55,6 +55,7 @@ def test_wilson_interval_equals_scipy_on_1000_random_inputs():
 
 def test_interval_of_nothing_is_everything():
     assert compare.proportion_interval(0, 0) == (0.0, 1.0)
+    assert compare.share(0, 0) == compare.Estimate(0.0, 0.0, 1.0, 0)
 
 
 def test_t_quantile_equals_scipy_on_1000_random_inputs():
@@ -62,6 +63,14 @@ def test_t_quantile_equals_scipy_on_1000_random_inputs():
     for _ in range(1000):
         probability, degrees = rng.uniform(0.51, 0.999), rng.choice([1, 2, 3, rng.randint(4, 400)])
         assert compare.t_quantile(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), rel=1e-9)
+
+
+def test_t_quantile_is_the_first_number_at_which_t_below_reaches_the_probability():
+    rng = random.Random(53)
+    for _ in range(200):
+        probability, degrees = rng.uniform(0.51, 0.999), rng.randint(1, 60)
+        found = compare.t_quantile(probability, degrees)
+        assert compare.t_below(math.nextafter(found, 0), degrees) < probability <= compare.t_below(found, degrees)
 
 
 def test_paired_difference_without_clusters_equals_the_textbook_t_bound():
@@ -95,7 +104,8 @@ def test_clustered_bound_keeps_its_level_where_items_are_correlated():
 @pytest.mark.parametrize("pairs", [[], [("a", 1.0)], [("a", 1.0), ("a", 1.0)]])
 def test_fewer_than_two_clusters_bound_nothing(pairs):
     found = compare.paired_difference(pairs)
-    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert (found.low, found.high, found.error) == (-math.inf, math.inf, math.inf)
+    assert (found.mean, found.items, found.clusters) == (float(bool(pairs)), len(pairs), len(set(pairs)))
 
 
 def test_items_needed_brings_the_bound_above_the_margin():
@@ -110,6 +120,8 @@ def test_items_needed_brings_the_bound_above_the_margin():
 def test_no_number_of_items_helps_a_loss_beyond_the_margin():
     found = compare.paired_difference(enumerate([-1.0] * 50 + [0.0] * 450))
     assert compare.items_needed(found, 0.05) is None
+    at_the_margin = compare.paired_difference(enumerate([-1.0, 0.0] * 4))
+    assert compare.items_needed(at_the_margin, 0.5) is None
 
 
 def test_holm_rejects_what_the_closed_test_rejects():

@@ -517,9 +517,11 @@ def test_the_bound_against_the_base_is_asked_with_more_confidence_after_each_loo
 
 
 def test_a_promotion_begins_the_looks_at_the_base_again(night, scripted):
-    history = [*looks(-0.02, -0.02), Test(3, 0.01, (), True, 0.001, -0.02)]
-    verdict = decide(night(), POLICY, history)
-    assert any("untouched base" in reason and "with 95 % confidence" in reason for reason in verdict.reasons)
+    promoted = [*looks(-0.02, -0.02), Test(3, 0.01, (), True, 0.001, -0.02)]
+    once_more = [*promoted, Test(4, 0.01, (), False, 0.5, -0.02)]
+    for history, confidence in ((promoted, "95 %"), (once_more, "98.75 %")):
+        (against_base,) = [r for r in decide(night(), POLICY, history).reasons if "untouched base" in r]
+        assert f"with {confidence} confidence" in against_base
 
 
 def test_the_test_says_how_skill_stood_against_the_base(night, scripted):

@@ -14,12 +14,25 @@ def used(items):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"source": "mallory", "trust": "known"}, {"source": "mallory"}, {"trust": "anonymous"}]
+    "fields",
+    [
+        {"source": "mallory", "trust": "known"},
+        *({"source": "mallory"}, {"source": "zoe"}, {"trust": "anonymous"}, {"trust": "user"}),
+    ],
 )
 def test_one_foreign_source_may_not_decide(night, scripted, fields):
     verdict = decide(night(wanted=scripted.wanted(12, 12) + scripted.wanted(26, 2, start=24, **fields)), POLICY)
     assert verdict.outcome == "undecided"
-    assert "it would be 12 of 24 (p = 0.5806): one foreign source may not decide" in verdict.reasons[0]
+    name = fields.get("source")
+    whose = f"{name!r}, which are not the owner's," if name else "others by the name of 'owner'"
+    assert f"without the wishes of {whose} it would be 12 of 24 (p = 0.5806): one foreign" in verdict.reasons[0]
+
+
+def test_what_a_foreign_source_turns_from_keep_to_undecided_needs_no_hold(night, scripted):
+    """Nothing is promoted with them or without them."""
+    verdict = decide(night(wanted=scripted.wanted(15, 15) + of(scripted, "ann", 5, 1, 100)), POLICY)
+    assert verdict.outcome == "undecided"
+    assert "may not decide" not in verdict.reasons[0]
 
 
 def test_foreign_wishes_that_change_nothing_are_welcome(night, scripted):
@@ -43,6 +56,11 @@ def test_strangers_do_not_decide_together_either(night, scripted, names):
     # Where they are owners too, all of them decide alike.
     alike = [replace(r, source="owner", trust="owner") for r in strangers]
     assert decide(night(wanted=scripted.wanted(13, 11) + alike), POLICY).outcome == "promote"
+
+
+def test_what_the_owner_judged_blind_is_enough_beside_wishes_of_others(night, scripted):
+    judged = [replace(r, suite="judged") for r in scripted.wanted(10, 0)]
+    assert decide(night(wanted=judged + of(scripted, "ann", 3, 2, 100)), POLICY).outcome == "promote"
 
 
 def test_each_foreign_source_is_left_out_by_itself(night, scripted):
