@@ -8,12 +8,15 @@ Destroying the server object with a request in flight can hang (notes of llama.c
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
 
 def main() -> None:
     """Start the server that stdin asks for, answer with its address, and live until stdin closes."""
+    # Ctrl-C in a terminal reaches the parent too, which closes stdin: Python's own way out would destroy the server.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # llama.cpp logs to the C-level stdout; the one line for the parent goes out on a private copy of it.
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

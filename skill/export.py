@@ -6,6 +6,7 @@ It stands beside the loop, as `strop tune` does: no ledger, no gate, no live ver
 import shlex
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def export(
         made = quant.made(home, kind, base, base_f16, adapter, Path(scratch), config.quant_max_kl)
         built = made.built
         on_progress("certify", None, "comparing the served build with transformers")
-        certificate = certified(home, built, base_f16, base, adapter)
+        told = partial(on_progress, "certify", None)
+        certificate = certified(home, built, base_f16, base, adapter, None, told)
         certificate.demand()
         size = built.gguf.stat().st_size
         deliver(where, built, config, on_progress)

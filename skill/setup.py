@@ -13,7 +13,7 @@ from strop.built_files import certificate as certificate_file
 from strop.config import Config
 from strop.deploy.base import base_gguf
 from strop.deploy.build import Build, build, read_build
-from strop.deploy.certify import Certificate, Origin, Served, certificate_from, certify, certify_file, names
+from strop.deploy.certify import Certificate, OnStep, Origin, Served, certificate_from, certify, certify_file, names
 from strop.deploy.own import own_gguf
 from strop.deploy.release import release
 from strop.deploy.targets.base import Target
@@ -153,10 +153,12 @@ def certified(
     base: BaseModel,
     adapter: Path | None,
     max_kl: float | None = None,
+    on_step: OnStep = lambda text: None,
 ) -> Certificate:
     """The certificate of a build, served by the embedded llama-server; a good one is kept, so that it is asked once.
 
-    With `max_kl` it has to be no further than that many nats a token from its own F16 too.
+    With `max_kl` it has to be no further than that many nats a token from its own F16 too. It takes a minute and more:
+    `on_step` is told what is done next.
     """
     kept = certificate_file(home, built.sha256)
     known = _kept(kept, names(adapted=adapter is not None, is_quantised=built.quant != "F16"))
@@ -165,7 +167,7 @@ def certified(
     origin = Origin(base, base_f16, adapter, built.sha256, built.merged.get("way") == "full")
     certificate = certify_file(built.gguf, origin)
     if certificate.ok:
-        served = _certified_served(home, built, origin, max_kl)
+        served = _certified_served(home, built, origin, max_kl, on_step)
         certificate = Certificate((*certificate.checks, *served.checks))
     if certificate.ok:
         write_json(kept, certificate.as_dict())
@@ -181,7 +183,7 @@ def _kept(path: Path, questions: Sequence[str]) -> Certificate | None:
     return certificate if certificate.ok and certificate.covers(questions) else None
 
 
-def _certified_served(home: Home, built: Build, origin: Origin, max_kl: float | None) -> Certificate:
+def _certified_served(home: Home, built: Build, origin: Origin, max_kl: float | None, on_step: OnStep) -> Certificate:
     """What the served build says, beside the same merge in F16."""
     from strop.evaluation import suites
 
@@ -193,7 +195,7 @@ def _certified_served(home: Home, built: Build, origin: Origin, max_kl: float | 
         if built.quant != "F16":
             whole = build(origin.base, origin.base_f16, origin.adapter, Path(scratch) / "f16", "F16", home.converter)
             exact = Served(stack.enter_context(target.serve_file(whole.gguf)), whole.gguf)
-        certificate = certify(served, exact, origin, conversations)
+        certificate = certify(served, exact, origin, conversations, on_step)
         if max_kl is None or exact is served:
             return certificate
         texts = quant.answers(exact.server, origin.base)

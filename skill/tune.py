@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def tune(
         on_progress("build", None, f"merging into {config.quant}")
         built = quant.made(home, config.quant, base, base_f16, trained.folder, Path(scratch), config.quant_max_kl).built
         on_progress("certify", None, "comparing the served build with transformers")
-        certificate = certified(home, built, base_f16, base, trained.folder)
+        told = partial(on_progress, "certify", None)
+        certificate = certified(home, built, base_f16, base, trained.folder, None, told)
         certificate.demand()
         size = built.gguf.stat().st_size
         deliver(where, built, config, on_progress)

@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from strop.deploy.certificate.form import EFFECT, MERGE, QUANTISED, Check
+from strop.deploy.certificate.form import EFFECT, MERGE, QUANTISED, Check, OnStep
 from strop.deploy.certificate.reference import Opinion
 from strop.deploy.reading import Pair
 from strop.deploy.targets.llamacpp_api import LlamaServer
@@ -31,12 +31,21 @@ _LEAST_MASS = 1e-6  # log-probabilities come as 32-bit numbers
 Likely = Mapping[int, float]
 
 
-def continued(server: LlamaServer, prompts: Sequence[Sequence[int]], positions: int = MIN_POSITIONS) -> list[Pair]:
-    """(prompt, greedy continuation) pairs, in rounds, until there are positions enough or no prompts left."""
+def continued(
+    server: LlamaServer,
+    prompts: Sequence[Sequence[int]],
+    positions: int = MIN_POSITIONS,
+    on_step: OnStep = lambda text: None,
+) -> list[Pair]:
+    """(prompt, greedy continuation) pairs, in rounds, until there are positions enough or no prompts left.
+
+    `on_step` is told after each round how far it is.
+    """
     pairs: list[Pair] = []
     for start in range(0, len(prompts), _PROMPTS_A_ROUND):
         part = prompts[start : start + _PROMPTS_A_ROUND]
         pairs += zip(part, server.continuations(part, _TOKENS_EACH), strict=True)
+        on_step(f"{_places(pairs):,} of {positions:,} tokens answered in F16")
         if _places(pairs) >= positions:
             break
     return pairs

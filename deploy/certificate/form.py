@@ -1,6 +1,6 @@
 """What a certificate is: named checks, each with its figure, of one build and what it was made of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,8 @@ from strop.errors import NotCertified
 from strop.trainer.models import BaseModel
 
 MERGE, QUANTISED, EFFECT = "top-1 agreement, merge", "top-k divergence, quantised", "adapter effect"
+# Told in a few words what is done next.
+OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

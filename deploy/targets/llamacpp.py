@@ -24,6 +24,9 @@ from strop.errors import Missing, TargetDown, TargetError
 _START_S = 120.0
 _STOP_S = 10.0
 _END_S = 1.0
+# For how many turns an idle thread of libgomp's spins: its own 300,000 are lost where another program wants the core
+# (`trainer/supervisor.py` has figures).
+_THREADS = {"GOMP_SPINCOUNT": "5000"}
 
 
 class LlamaChild:
@@ -131,6 +134,7 @@ class LlamaCppTarget:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=quiet,
+            env={**_THREADS, **os.environ},
             text=True,
             encoding="utf-8",
         )

@@ -159,12 +159,17 @@ class LlamaServer:
         return str(self._post("/apply-template", body | ({"tools": tools} if tools else {}))["prompt"])
 
     def _all(self, one: Callable[[Any], Any], items: Sequence[Any], on_answer: OnAnswer | None) -> list[Any]:
-        answers = []
-        with ThreadPoolExecutor(self.slots) as pool:
+        answers, pool, waits = [], ThreadPoolExecutor(self.slots), True
+        try:
             for answer in pool.map(one, items):
                 answers.append(answer)
                 if on_answer:
                     on_answer(len(answers), len(items))
+        except KeyboardInterrupt:
+            waits = False  # the server ends next, and with it what it was asked: as many long answers as it has slots
+            raise
+        finally:
+            pool.shutdown(wait=waits, cancel_futures=not waits)
         return answers
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:

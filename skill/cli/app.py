@@ -110,6 +110,8 @@ def main() -> NoReturn:
     verbose = "--verbose" in sys.argv
     _quiet_libraries(verbose)
     _start_logging(verbose)
+    # Read as torch loads libgomp: a thread that waits then leaves its core to other programs (`trainer/supervisor.py`).
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -21,6 +21,7 @@ from strop.server.fields import check_fields
 from strop.server.guard import Gone, Refused, read_json
 from strop.server.meant import meant
 from strop.server.metrics import Metrics
+from strop.server.opening import Opening
 from strop.server.pointer import Pointer
 from strop.server.probation import Outcome, Watch
 from strop.server.recording import Recorder, drafted, new_name
@@ -49,11 +50,12 @@ class Forwarder:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         self.open += 1
+        opening = Opening(send)
         try:
-            await self._handle(scope, receive, send)
+            await self._handle(scope, receive, opening)
         except Refused as refused:
             self._metrics.count("strop_requests_total", version=self._pointer.tag or "none", outcome=refused.code)
-            await refused.send(send)
+            await opening.refuse(refused)
         except Gone:
             self._metrics.count("strop_requests_total", version=self._pointer.tag or "none", outcome="client_gone")
         except Exception as error:  # no router stands around this route, whose 500 it could become
@@ -64,7 +66,7 @@ class Forwarder:
         finally:
             self.open -= 1
 
-    async def _handle(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+    async def _handle(self, scope: "Scope", receive: "Receive", send: Opening) -> None:
         started = time.monotonic()
         if self.open > self._settings.max_open:
             raise Refused(503, "too_busy", "too many requests are under way", retry_after_s=1)
@@ -89,7 +91,10 @@ class Forwarder:
         async with self._pointer.backend() as backend:
             check_readable(asked.request, backend.able)
             call = Call(asked, backend, time.monotonic())
-            await (self._streamed(call) if asked.request.get("stream") else self._whole(call))
+            if not asked.request.get("stream"):
+                return await self._whole(call)
+            async with asked.send.within(_stream_headers(call)):
+                await self._streamed(call)
 
     async def _whole(self, call: Call) -> None:
         response = await self._sender.sent(call)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strop.errors import BadRecord, Forgotten, StropError
+from strop.errors import BadRecord, Forgotten, StropError, UnknownInteraction
 from strop.feedback import FeedbackCollector
 from strop.feedback.records import Interaction, Message
 from strop.feedback.scrubbed import Prepared
@@ -36,6 +36,11 @@ _AGAIN_S = 1.0
 _SESSION = re.compile(r"[A-Za-z0-9_-]{1,48}")
 _OURS = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,48})(?:\.(?P<turn>\d{1,19}))?")
 _LEDGERS = re.compile(r"[0-9a-f]{64}")
+# A stream's headers go out before it is known what its answer will be.
+_NOT_KEPT = (
+    "interaction: no answer is recorded as {}: it was empty, held only tool calls, broke off or was forgotten, or the "
+    "id is no answer's; what can be rated has its id in strop.interaction of its body, or of a stream's last chunk"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,10 @@ class Recorder:
             return text
         if not (match := _OURS.fullmatch(text)):
             raise BadRecord("interaction: give the id that X-Strop-Interaction said")
-        return self.collector.find(session=match["session"], turn=int(match["turn"] or 0))
+        try:
+            return self.collector.find(session=match["session"], turn=int(match["turn"] or 0))
+        except UnknownInteraction:
+            raise UnknownInteraction(_NOT_KEPT.format(text), hint="strop feedback list") from None
 
     def close(self) -> None:
         """Wait until both threads have done what was given to them, then close ledger and spool."""

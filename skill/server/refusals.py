@@ -20,6 +20,13 @@ ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _IMAGES = frozenset({"image_url", "input_image", "image"})
 _SOUND = frozenset({"input_audio", "audio", "audio_url"})
 _LONGEST = 300
+# What Ollama says with HTTP 500 where the process that runs the model died, or did not start; it starts another at the
+# next request.
+_DIED = re.compile(
+    r"while running the model|error loading model|unable to load model|runner process |model runner has"
+    r"|for llama runner|runner terminated|unexpected EOF|: EOF$|connection re(?:set|fused)|forcibly closed|broken pipe"
+    r"|requires more system memory|CUDA error|out of memory"
+)
 _FILE = re.compile(r"(?<![#\w])(?:[A-Za-z]:)?[\\/](?:[^\s\\/:]+[\\/])+|\w://|\.gguf\b")
 
 NO_TOOLS = (
@@ -79,6 +86,11 @@ def explained(message: str, all_known: bool = False) -> Said:
 def failure(message: str) -> str:
     """What a server said of a failure of its own, in words for a client."""
     return f"the model's server failed ({plain(message)}): ask again in a moment"
+
+
+def died(message: str) -> bool:
+    """Whether a server that answers again after this had failed itself, so that the request need not be at fault."""
+    return _DIED.search(message.strip()) is not None
 
 
 def plain(message: str) -> str:

@@ -14,15 +14,15 @@ from strop.errors import StropError, TargetDown
 from strop.server.backend import CHAT, Backend
 from strop.server.fields import broken_text
 from strop.server.guard import Refused
+from strop.server.opening import Opening
 from strop.server.pointer import Pointer
 from strop.server.probation import Outcome, Watch
 from strop.server.recording import Name
-from strop.server.refusals import MODELS_OWN, UNKNOWN, explained, failure
+from strop.server.refusals import MODELS_OWN, UNKNOWN, died, explained, failure
 from strop.server.schema import check_schemas
 
 if TYPE_CHECKING:
     import httpx2
-    from starlette.types import Send
 
 _log = logging.getLogger(__name__)
 # llama-server takes n_predict over max_tokens, so one limit is sent, in one name.
@@ -41,7 +41,7 @@ class Asked:
 
     request: Mapping[str, Any]
     name: Name
-    send: "Send"
+    send: Opening
     started: float
 
 
@@ -163,7 +163,8 @@ class Sender:
         """What the backend refused: the client's own mistake goes back to it, everything else is an error of ours.
 
         llama-server calls some of a client's mistakes errors of its own (an image for a model that sees none, a role
-        that is no text). Where it answers a plain question right after, it was the request.
+        that is no text). Where it answers a plain question right after, it was the request; not so where Ollama says
+        that its runner died, since it starts another to answer that question.
         """
         try:
             error = json.loads(text)["error"]
@@ -176,7 +177,7 @@ class Sender:
             return self.failed(call.backend, 502, said.message, said.code)
         if 400 <= status < 500 and status not in (401, 403, 404, 408):
             return Refused(status, said.code, said.message)
-        if status == 500 and (said.code != UNKNOWN or await _sound(call.backend)):
+        if status == 500 and (said.code != UNKNOWN or (not died(message) and await _sound(call.backend))):
             return Refused(400, said.code, said.message)
         return self.failed(call.backend, 502 if status != 503 else 503, failure(message))
 

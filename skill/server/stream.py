@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+# llama-server's name for what a model thinks before it answers, Ollama's (and vLLM's), and that of Ollama's own API.
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+
 
 def answer_of(data: dict[str, Any]) -> "Answer":
     """What a whole (not streamed) answer says."""
@@ -13,7 +16,7 @@ def answer_of(data: dict[str, Any]) -> "Answer":
     message = choice.get("message") or {}
     answer = Answer(finish=choice.get("finish_reason"), tokens=_written(data) or 0)
     answer.text.append(message.get("content") or "")
-    answer.thoughts.append(message.get("reasoning_content") or "")
+    answer.thoughts.append(_thought(message))
     answer.calls = {at: call for at, call in enumerate(message.get("tool_calls") or ())}
     return answer
 
@@ -52,7 +55,7 @@ class Answer:
         delta = choice.get("delta") or {}
         if isinstance(piece := delta.get("content"), str):
             self.text.append(piece)
-        if isinstance(thought := delta.get("reasoning_content"), str):
+        if thought := _thought(delta):
             self.thoughts.append(thought)
         for call in delta.get("tool_calls") or ():
             self._add_call(call)
@@ -81,6 +84,11 @@ class Answer:
     def said(self) -> str:
         """The answer's text."""
         return "".join(self.text)
+
+
+def _thought(said: dict[str, Any]) -> str:
+    """What a message or a piece of one thinks; a server that says it under two names says it once."""
+    return next((said[name] for name in _THOUGHTS if isinstance(said.get(name), str) and said[name]), "")
 
 
 def _written(data: dict[str, Any]) -> int | None:

@@ -91,8 +91,10 @@ def test_rounds_end_as_soon_as_there_are_positions_enough(monkeypatch: pytest.Mo
             return [[7] * 20 for _ in prompts]
 
     server: Any = Talkative()
-    pairs = answers.continued(server, [[1]] * 200, 1000)
+    told: list[str] = []
+    pairs = answers.continued(server, [[1]] * 200, 1000, told.append)
     assert asked == [32, 32]
+    assert told == ["640 of 1,000 tokens answered in F16", "1,280 of 1,000 tokens answered in F16"]
     assert sum(len(continued) for _, continued in pairs) == 1280
     answers.continued(server, [[1]] * 200, 640)
     answers.continued(server, [[1]] * 40, 1000)

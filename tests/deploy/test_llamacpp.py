@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -331,3 +333,46 @@ def test_threads_are_the_physical_cores_unless_said(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 6 if logical else 3)
     assert LlamaCppTarget()._threads == 3
     assert LlamaCppTarget(threads=2)._threads == 2
+
+
+def test_an_interrupt_does_not_wait_for_the_answers_that_are_under_way() -> None:
+    over, done = threading.Event(), threading.Event()
+
+    class Slow:
+        """The first answer comes at once, the second when the test says so."""
+
+        def post(self, path: str, json: Any) -> httpx2.Response:
+            if json["messages"] != QUESTIONS[0]:
+                over.wait(20)
+                done.set()
+            choice = {"message": {"content": "Well."}, "finish_reason": "stop"}
+            return httpx2.Response(200, json={"choices": [choice], "usage": {"completion_tokens": 1}})
+
+    def interrupt(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LlamaServer(Slow(), 2).generate(QUESTIONS, max_tokens=8, on_answer=interrupt)
+    assert not done.is_set()
+    over.set()
+
+
+def test_threads_that_wait_spin_for_a_moment_only_unless_the_owner_says_else(
+    target: LlamaCppTarget, tiny_f16: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given, spins in ((None, "5000"), ("7", "7")):
+        monkeypatch.setenv("GOMP_SPINCOUNT", given) if given else monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        child = target.start(tiny_f16)
+        try:
+            assert psutil.Process(child.pid).environ()["GOMP_SPINCOUNT"] == spins
+        finally:
+            child.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process alone")
+def test_ctrl_c_is_the_owners_to_act_on_and_the_server_lives_until_it_is_closed(
+    target: LlamaCppTarget, tiny_f16: Path
+) -> None:
+    with target.serve_file(tiny_f16) as running:
+        os.kill(children()[-1].pid, signal.SIGINT)
+        assert len(running.generate(QUESTIONS, max_tokens=8)) == len(QUESTIONS)

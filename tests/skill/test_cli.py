@@ -804,3 +804,14 @@ def test_progress_on_a_terminal_shows_the_stage(monkeypatch: pytest.MonkeyPatch)
         on_progress("train", 0.5, "loss [2.1]")
     assert "train" in terminal.getvalue()
     assert "loss [2.1]" in terminal.getvalue()
+
+
+def test_threads_that_wait_leave_the_core_to_others_unless_the_user_says_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = importlib.import_module("strop.cli.app")
+    for name in ("_quiet_libraries", "_start_logging", "run"):
+        monkeypatch.setattr(program, name, lambda _: 0)
+    for given, spins in ((None, "5000"), ("7", "7")):
+        monkeypatch.setenv("GOMP_SPINCOUNT", given) if given else monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        with pytest.raises(SystemExit):
+            program.main()
+        assert os.environ["GOMP_SPINCOUNT"] == spins

@@ -26,14 +26,16 @@ class Cut:
 class Script:
     """What to do with each request.
 
-    "ok", "error" (of this request alone), "ill" (of every one), "hang", "cut" (a stream that breaks off), "wrong" (one
-    that ends in an error that names a file), "mute" (one without a word; "mute: REASON" says why where the answer is
-    whole), {"error": REASON}, a `Cut` answer, or a message to give. The next `drops` requests have their connection
-    closed: before any answer, or where it is streamed, before its first event. While `away`, all have.
+    "ok", "error" (of this request alone), "ill" (of every one), "hang", "late" (not before `go` is set), "cut" (a
+    stream that breaks off), "wrong" (one that ends in an error that names a file), "mute" (one without a word; "mute:
+    REASON" says why where the answer is whole), {"error": REASON}, a `Cut` answer, or a message to give. The next
+    `drops` requests have their connection closed: before any answer, or where it is streamed, before its first event.
+    While `away`, all have.
     """
 
     do: Any = "ok"
     asked: list[dict[str, Any]] = field(default_factory=list)
+    go: threading.Event = field(default_factory=threading.Event)
     cut_off: threading.Event = field(default_factory=threading.Event)
     listening: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     url: str = ""
@@ -90,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(500, {"error": {"message": "broken"}})
         if do == "hang":
             return self._hang()
+        if do == "late":
+            self.script.go.wait(30)
         if isinstance(do, Cut):
             return self._cut(do, bool(asked.get("stream")))
         if isinstance(do, dict) and "error" in do:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from strop.feedback import Ledger
-from strop.server import running
+from strop.server import opening, running
 from strop.server.refusals import explained, failure
 
 TOOL_CALLS = [
@@ -50,6 +50,53 @@ def test_a_request_that_a_sound_server_calls_its_own_error_is_the_clients_and_no
         script.do = "ok"
         assert door.chat().status_code == 200
         assert 'outcome="model_failed"' not in door.http.get("/metrics").text
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_runner_that_died_is_the_servers_failure_though_another_answers_right_after(
+    streamed: bool, home: Any, serving: Any, script: Any
+) -> None:
+    reason = "an error was encountered while running the model: unexpected EOF"
+    with serving(home) as door:
+        script.do = {"error": reason}
+        failed = door.chat(stream=streamed)
+        error = failed.json()["error"]
+        assert (failed.status_code, error["code"], error["message"]) == (502, "model_failed", failure(reason))
+        assert failed.headers["Retry-After"] == "1"
+        script.do = "ok"
+        assert door.chat().status_code == 200
+
+
+def test_a_stream_without_a_word_begins_in_time_and_its_error_comes_as_an_event(
+    home: Any, serving: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "OPENS_AFTER_S", 0.05)
+    with serving(home) as door:
+        script.do = "hang"
+        late = door.chat(stream=True)
+        assert (late.status_code, late.headers["content-type"]) == (200, "text/event-stream")
+        assert [one["error"]["code"] for one in events(late.text)] == ["model_failed"]
+        assert 'outcome="model_failed"' in door.http.get("/metrics").text
+        # What is not a stream has its status however late it is.
+        assert door.chat().status_code == 504
+
+
+def test_an_answer_is_whole_whose_headers_went_out_before_its_first_word(
+    home: Any, serving: Any, script: Any, scripted: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "OPENS_AFTER_S", 0.05)
+    with serving(home) as door:
+        script.do = "late"
+        body = {"messages": [{"role": "user", "content": "Well?"}], "stream": True}
+        with door.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+            assert answer.status_code == 200
+            script.go.set()  # the model's server has not said a byte until the client has the headers
+            answer.read()
+        *pieces, last = events(answer.text)
+        assert [one["choices"][0]["delta"]["content"] for one in pieces] == ["Fi", "ne."]
+        assert last["strop"]["interaction"] == answer.headers["X-Strop-Interaction"]
+        assert "[DONE]" in answer.text
+    assert kept(door) == 1
 
 
 def test_silence_is_504_after_the_time_that_is_set(home: Any, serving: Any, script: Any) -> None:
@@ -102,7 +149,8 @@ def test_tools_go_to_the_model_as_they_are_and_its_calls_come_back(home: Any, se
         assert message["tool_calls"] == TOOL_CALLS
         assert whole.json()["strop"]["interaction"] is None
         assert "X-Strop-Interaction" not in whole.headers
-        pieces = events(door.chat("Köln?", tools=tools, stream=True).text)
+        streamed = door.chat("Köln?", tools=tools, stream=True)
+        pieces, headed = events(streamed.text), streamed.headers["X-Strop-Interaction"]
         told = "".join(
             call["function"]["arguments"] for one in pieces for call in one["choices"][0]["delta"].get("tool_calls", [])
         )
@@ -110,6 +158,10 @@ def test_tools_go_to_the_model_as_they_are_and_its_calls_come_back(home: Any, se
         script.do = "ok"
         results = [{"role": "tool", "tool_call_id": call["id"], "content": "Rain."} for call in TOOL_CALLS]
         last = door.chat(messages=[{"role": "user", "content": "Köln?"}, message, *results], stream=True)
+        # The headers of the stream went out before it was known that it would only call tools.
+        unkept = door.http.post("/v1/feedback", json={"interaction": headed, "rating": "up"})
+        assert unkept.status_code == 404
+        assert "held only tool calls" in unkept.json()["error"]["message"]
         name = events(last.text)[-1]["strop"]["interaction"]
         assert door.http.post("/v1/feedback", json={"interaction": name, "rating": "up"}).status_code == 200
         with Ledger.open(door.home.ledger_db) as ledger:

@@ -95,16 +95,26 @@ def test_what_a_cut_answer_says_of_its_version(
     assert ending(request_, Answer([text], finish=finish, tokens=tokens)) == ended
 
 
-@pytest.mark.parametrize("field", ["thoughts", "arguments"])
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking", "arguments"])
 def test_a_loop_in_thoughts_or_in_a_call_is_one_too(field: str) -> None:
     answer = Answer(finish="length", tokens=LIMIT)
     assert not ending({"max_tokens": LIMIT}, answer).endless
     for piece in (LOOPS[:1000], LOOPS[1000:]):
         call = {"index": 0, "function": {"name": "look", "arguments": piece}}
-        delta = {"reasoning_content": piece} if field == "thoughts" else {"tool_calls": [call]}
+        delta = {"tool_calls": [call]} if field == "arguments" else {field: piece}
         answer.add({"choices": [{"delta": delta}]})
     answer.tokens = LIMIT
     assert ending({"max_tokens": LIMIT}, answer).endless
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_a_thought_begins_an_answer_and_counts_once_whatever_the_server_calls_it(name: str) -> None:
+    answer = Answer()
+    answer.add({"choices": [{"delta": {"role": "assistant", "content": "", name: ""}}]})
+    assert not answer.begun
+    answer.add({"choices": [{"delta": {"content": "", name: "Hm.", "reasoning": "Hm."}}]})
+    assert (answer.begun, answer.tokens, answer.thoughts, answer.said) == (True, 1, ["Hm."], "")
+    assert answer_of({"choices": [{"message": {"content": "Yes.", name: "Hm."}}]}).thoughts == ["Hm."]
 
 
 def test_the_tokens_of_an_answer_are_those_that_the_server_counted() -> None:

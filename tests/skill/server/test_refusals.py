@@ -8,7 +8,7 @@ import pytest
 
 from strop.deploy.abilities import Abilities
 from strop.server.guard import Refused
-from strop.server.refusals import check_readable, explained, plain
+from strop.server.refusals import check_readable, died, explained, plain
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -120,6 +120,30 @@ def test_a_known_reason_becomes_our_own_sentence_and_another_one_stays(raw: str,
     said = explained(raw)
     assert said.code == code
     assert words in said.message
+
+
+@pytest.mark.parametrize(
+    ("raw", "its_own"),
+    [
+        ("an error was encountered while running the model: unexpected EOF", True),
+        ("an error was encountered while running the model: CUDA error\nCUDA error: out of memory", True),
+        ("model runner has unexpectedly stopped, this may be due to resource limitations", True),
+        ("llama runner process no longer running: -1 ", True),
+        ("llama runner process has terminated: exit status 2", True),
+        ("timed out waiting for llama runner to start - progress 0.00 - ", True),
+        ('do load request: Post "http://127.0.0.1:43291/load": EOF', True),
+        ("read tcp 127.0.0.1:40181->127.0.0.1:35954: read: connection reset by peer", True),
+        ("model requires more system memory (9.1 GiB) than is available (4.0 GiB)", True),
+        ("unable to load model: /root/.ollama/models/blobs/sha256-0", True),
+        ("broken", False),
+        ("All non-assistant messages must contain 'content'", False),
+        ("failed to tokenize the prompt", False),
+    ],
+)
+def test_what_ollama_says_of_a_death_of_its_runner_is_known_from_what_it_says_of_a_request(
+    raw: str, its_own: bool
+) -> None:
+    assert died(raw) == its_own
 
 
 def test_a_longer_context_is_advised_only_where_the_model_knows_more() -> None:
