@@ -24,7 +24,8 @@ from strop.evaluation.suites import SuiteItem
 from strop.evaluation.wanted import Detail, Side, WantedItem
 from strop.feedback.rows import HeldPrompt
 from strop.kept import Kept
-from strop.sidebyside import Progress, at_once, hold_both
+from strop.setup import OnProgress
+from strop.sidebyside import at_once, hold_both
 from strop.trainer.models import BaseModel
 
 
@@ -40,7 +41,7 @@ class Bench:
     precision: str
     answer_tokens: int
     cache: Path
-    on_progress: Progress
+    on_progress: OnProgress
     items: Sequence[SuiteItem]
     probes: Sequence[Probe]
     learned: Sequence[WantedItem] = ()
@@ -204,7 +205,7 @@ def judged(
 def _rivals(bench: Bench, candidate: Version, incumbent: Version, gate: Sequence[WantedItem]) -> list[Taken]:
     """What was measured of both."""
 
-    def work(version: Version, name: str) -> Callable[[Progress], Taken]:
+    def work(version: Version, name: str) -> Callable[[OnProgress], Taken]:
         return lambda note: measured(replace(bench, on_progress=note), version, gate, name)
 
     works = work(candidate, "candidate"), work(incumbent, "current model")

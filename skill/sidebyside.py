@@ -11,9 +11,9 @@ from strop.deploy.targets.base import Target
 from strop.deploy.targets.llamacpp import LlamaCppTarget
 from strop.deploy.versions import Version
 from strop.server.room import free_memory_bytes, served
+from strop.setup import OnProgress
 from strop.trainer.serving import Asked, hold, serving
 
-Progress = Callable[[str, float | None, str], None]
 Found = TypeVar("Found")
 
 
@@ -30,7 +30,7 @@ class _Ended(BaseException):
     """Nobody waits for this work any more. Not an Exception: no item's error."""
 
 
-def at_once(works: Sequence[Callable[[Progress], Found]], on_progress: Progress) -> list[Found]:
+def at_once(works: Sequence[Callable[[OnProgress], Found]], on_progress: OnProgress) -> list[Found]:
     """What each work returns, in order. Each runs in a thread of its own, and its progress is told in this one.
 
     Where one fails or this thread is interrupted, the others end at their next progress, and the first error is raised.
@@ -43,7 +43,7 @@ def at_once(works: Sequence[Callable[[Progress], Found]], on_progress: Progress)
             raise _Ended
         told.put((step, share, text))
 
-    def run(work: Callable[[Progress], Found]) -> Found:
+    def run(work: Callable[[OnProgress], Found]) -> Found:
         try:
             return work(note)
         except BaseException:
@@ -64,7 +64,7 @@ def at_once(works: Sequence[Callable[[Progress], Found]], on_progress: Progress)
     return [one.result() for one in running]
 
 
-def _tell(told: "queue.SimpleQueue[tuple[str, float | None, str] | None]", works: int, on_progress: Progress) -> None:
+def _tell(told: "queue.SimpleQueue[tuple[str, float | None, str] | None]", works: int, on_progress: OnProgress) -> None:
     """Pass the works' progress on until each has put its None."""
     while works:
         if (what := told.get()) is None:

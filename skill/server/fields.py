@@ -147,22 +147,23 @@ def _tools(place: str, value: Any) -> None:
         _object(one, tool)
         if tool.get("type") != "function":
             raise _wrong(f"{one}.type", f'"function" is needed, {_IN_OPENAI}, not {_shown(tool.get("type"))}')
-        _object(f"{one}.function", tool.get("function"))
-        _named(f"{one}.function", tool["function"])
+        _function(one, tool)
         for name, check in (("description", _text), ("parameters", _object)):
             if tool["function"].get(name) is not None:
                 check(f"{one}.function.{name}", tool["function"][name])
 
 
-def _named(place: str, function: Mapping[str, Any]) -> None:
+def _function(place: str, holder: Mapping[str, Any]) -> None:
+    """That a tool, a choice or a call holds a function with a name."""
+    function: Any = holder.get("function")
+    _object(f"{place}.function", function)
     if not isinstance(function.get("name"), str) or not function["name"]:
-        raise _wrong(f"{place}.name", "a text that is not empty is needed")
+        raise _wrong(f"{place}.function.name", "a text that is not empty is needed")
 
 
 def _choice(place: str, value: Any) -> None:
     if isinstance(value, dict):
-        _object(f"{place}.function", value.get("function"))
-        _named(f"{place}.function", value["function"])
+        _function(place, value)
     elif value not in _CHOICES:
         raise _wrong(place, f"one of {', '.join(_CHOICES)} is needed, or the name of a tool {_IN_OPENAI}")
 
@@ -205,8 +206,7 @@ def _calls(place: str, calls: Any) -> None:
         _object(one, call)
         if call.get("type", "function") != "function":
             raise _wrong(f"{one}.type", f'"function" is needed, not {_shown(call["type"])}')
-        _object(f"{one}.function", call.get("function"))
-        _named(f"{one}.function", call["function"])
+        _function(one, call)
         arguments = call["function"].get("arguments")
         if arguments is not None and not isinstance(arguments, str | dict):
             raise _needed(f"{one}.function.arguments", "a text that holds JSON", arguments)

@@ -15,7 +15,8 @@ from strop.deploy.targets.ollama import OllamaTarget
 from strop.deploy.versions import Versions
 from strop.errors import TargetError
 from strop.home import Home
-from strop.sidebyside import Progress, at_once, hold_both
+from strop.setup import OnProgress
+from strop.sidebyside import at_once, hold_both
 from strop.trainer.models import resolve
 
 from .test_judge import gate_items
@@ -25,7 +26,7 @@ def silent(step: str, share: float | None, text: str) -> None:
     pass
 
 
-def meeting(parties: int) -> Callable[[Progress], int]:
+def meeting(parties: int) -> Callable[[OnProgress], int]:
     """A work that ends only where so many of it run at the same time."""
     barrier = threading.Barrier(parties)
     return lambda note: barrier.wait(30)
@@ -34,8 +35,8 @@ def meeting(parties: int) -> Callable[[Progress], int]:
 def test_works_run_at_the_same_time_and_what_they_return_is_in_order() -> None:
     together = meeting(2)
 
-    def work(name: str) -> Callable[[Progress], str]:
-        def run(note: Progress) -> str:
+    def work(name: str) -> Callable[[OnProgress], str]:
+        def run(note: OnProgress) -> str:
             together(note)
             return name
 
@@ -51,8 +52,8 @@ def test_progress_is_told_in_the_thread_that_asked() -> None:
         assert threading.current_thread() is threading.main_thread()
         told.append((step, share, text))
 
-    def work(name: str) -> Callable[[Progress], None]:
-        def run(note: Progress) -> None:
+    def work(name: str) -> Callable[[OnProgress], None]:
+        def run(note: OnProgress) -> None:
             note(name, 0.5, "half")
             note(name, 1.0, "all")
 
@@ -63,10 +64,10 @@ def test_progress_is_told_in_the_thread_that_asked() -> None:
     assert len(told) == 4
 
 
-def until_ended(begun: threading.Event) -> Callable[[Progress], None]:
+def until_ended(begun: threading.Event) -> Callable[[OnProgress], None]:
     """A work that goes on for as long as its progress is taken."""
 
-    def run(note: Progress) -> None:
+    def run(note: OnProgress) -> None:
         while True:
             note("other", None, "goes on")
             begun.set()
@@ -77,7 +78,7 @@ def until_ended(begun: threading.Event) -> Callable[[Progress], None]:
 def test_where_one_fails_the_other_ends_and_the_error_is_raised() -> None:
     begun = threading.Event()
 
-    def fails(note: Progress) -> None:
+    def fails(note: OnProgress) -> None:
         assert begun.wait(30)
         raise TargetError("it fell over")
 
