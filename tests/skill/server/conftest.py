@@ -184,3 +184,18 @@ def ollama_like(scripted: ModuleType, script: Any, monkeypatch: pytest.MonkeyPat
     made.health = "/api/version"
     monkeypatch.setattr(serving_module, "backends", lambda config, target: made)
     return script
+
+
+@pytest.fixture
+def ollama_door(
+    home: Home, serving: Any, ollama_server: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """The front door of `home` before a real Ollama of its own. Skips with the reason where there can be none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            program = ollama_server.program(ollama_server.cache_folder())
+            host = stack.enter_context(ollama_server.serving(program, tmp_path_factory.mktemp("ollama")))
+        except ollama_server.Unavailable as error:
+            pytest.skip(str(error))
+        settings = {"target": "ollama", "ollama.host": host, "ollama.num_thread": 1, "ollama.allow_vulnerable": True}
+        yield stack.enter_context(serving(home, **settings, **{"ollama.num_ctx": 512}))

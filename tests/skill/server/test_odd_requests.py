@@ -1,9 +1,6 @@
 """Requests that are wrong in one thing: told so in the same words by every server, and never the version's failure."""
 
-import contextlib
 import json
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -203,18 +200,9 @@ def test_llama_servers_own_reasons_never_reach_a_client_and_no_mistake_of_its_is
 @pytest.mark.ollama
 @pytest.mark.slow
 def test_ollamas_own_reasons_never_reach_a_client_and_nothing_that_it_is_sent_ends_it(
-    home: Any, serving: Any, ollama_server: ModuleType, tmp_path_factory: pytest.TempPathFactory
+    ollama_door: Any,
 ) -> None:
-    with contextlib.ExitStack() as stack:
-        try:
-            program = ollama_server.program(ollama_server.cache_folder())
-            store: Path = tmp_path_factory.mktemp("ollama")
-            host = stack.enter_context(ollama_server.serving(program, store))
-        except ollama_server.Unavailable as error:
-            pytest.skip(str(error))
-        settings = {"target": "ollama", "ollama.host": host, "ollama.num_thread": 1, "ollama.allow_vulnerable": True}
-        door = stack.enter_context(serving(home, **settings, **{"ollama.num_ctx": 512}))
-        drive(door)
+    drive(ollama_door)
 
 
 @pytest.mark.parametrize("unset", [{}, dict.fromkeys(("temperature", "stop", "tools", "seed", "response_format"))])
